@@ -1,0 +1,1 @@
+//! Loading: file, environment, checks.

@@ -1,0 +1,68 @@
+//! The secrets of a deployment and what is derived from them.
+//!
+//! Every HMAC is HMAC-SHA256 (RFC 2104) over inputs that carry their purpose and are length-prefixed, so
+//! that no two different inputs give the same bytes. The order key and the buyer key stay for the life of
+//! a sale; a sale pins their fingerprints.
+
+use aws_lc_rs::hmac;
+
+use crate::sale::record::KeyFingerprints;
+use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
+
+/// Bytes of every secret key.
+pub const SECRET_BYTES: usize = 32;
+
+/// The key behind order ids and the key behind buyer references.
+#[derive(Debug)]
+pub struct IdentityKeys {
+    order: hmac::Key,
+    buyer: hmac::Key,
+    fingerprints: KeyFingerprints,
+}
+
+impl IdentityKeys {
+    /// Takes the two secrets.
+    pub fn new(order_secret: &[u8], buyer_secret: &[u8]) -> Self {
+        let order = hmac::Key::new(hmac::HMAC_SHA256, order_secret);
+        let buyer = hmac::Key::new(hmac::HMAC_SHA256, buyer_secret);
+        let fingerprints =
+            KeyFingerprints { order: fingerprint(&order), buyer: fingerprint(&buyer) };
+        Self { order, buyer, fingerprints }
+    }
+
+    /// The id of the order that this attempt is or becomes. The same attempt always has the same id.
+    pub fn order_id(&self, product: &ProductId, buyer: &BuyerRef, key: &IdempotencyKey) -> OrderId {
+        let parts = [product.as_str().as_bytes(), buyer.as_bytes(), key.as_str().as_bytes()];
+        OrderId::from_random_bytes(first_16_bytes(&tag(&self.order, "order-id", &parts)))
+    }
+
+    /// The pseudonym of a user within a shop's name space.
+    pub fn buyer(&self, name_space: &str, user: &UserId) -> BuyerRef {
+        let parts = [name_space.as_bytes(), user.as_str().as_bytes()];
+        BuyerRef::from_bytes(first_16_bytes(&tag(&self.buyer, "buyer", &parts)))
+    }
+
+    /// What a sale pins of the two keys.
+    pub fn fingerprints(&self) -> &KeyFingerprints {
+        &self.fingerprints
+    }
+}
+
+/// HMAC-SHA256 over `purpose` and `parts`, each prefixed with its length (32 bits, big endian).
+pub fn tag(key: &hmac::Key, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+        context.update(&(part.len() as u32).to_be_bytes());
+        context.update(part);
+    }
+    context.sign()
+}
+
+/// A public fingerprint of a key: 64 bits of an HMAC under it, in hex.
+pub fn fingerprint(key: &hmac::Key) -> String {
+    hex::encode(&tag(key, "fingerprint", &[]).as_ref()[..8])
+}
+
+fn first_16_bytes(tag: &hmac::Tag) -> [u8; 16] {
+    tag.as_ref()[..16].try_into().expect("HMAC-SHA256 has 32 bytes")
+}

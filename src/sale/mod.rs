@@ -1,0 +1,22 @@
+//! The domain: products, records, outcomes and the one function that decides.
+//!
+//! Everything here is pure: no clock, no randomness, no I/O. Whoever follows the log applies the same
+//! records in the same order and so holds the same state.
+//!
+//! - [`ids`]: the words of the domain, each of which can only hold a valid value;
+//! - [`record`]: what a log holds, and its versioned JSON;
+//! - [`outcome`]: what a record came to;
+//! - [`state`]: one product's state and [`SaleState::apply`];
+//! - [`book`]: the states of all products of a log.
+
+pub mod book;
+pub mod ids;
+pub mod outcome;
+pub mod record;
+pub mod state;
+
+pub use book::Book;
+pub use ids::{BuyerRef, IdempotencyKey, InvalidId, OperationId, OrderId, ProductId, UserId};
+pub use outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
+pub use record::{CapacityTarget, DecodeError, LogEntry, OrderProposed, Record, SaleOpened};
+pub use state::{OrderStatus, OrderView, SaleState};

@@ -1,0 +1,202 @@
+//! Chooses the parts, starts them in order, and stops them in the reverse order.
+//!
+//! Start: log (replayed, then ready), gate (levelled from it), listeners. Stop: readiness fails first, then
+//! no new connections, then what is under way ends, then the log is closed.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::{Gate, MemoryGate};
+use crate::gcra::Rate;
+use crate::guard::{Guard, GuardError, PassKeys};
+use crate::http::operator::auth::{BadTokenHash, Tokens};
+use crate::http::{self, Listeners, ServeError, Shared, tls};
+use crate::keys::IdentityKeys;
+use crate::ledger::{Ledger, LedgerError};
+use crate::log::{OrderLog, StartError as LogError};
+
+/// Everything secret that a node needs, from the configuration or the data directory.
+pub struct NodeSecrets {
+    /// Behind order ids and buyer references.
+    pub identity: IdentityKeys,
+    /// Behind session passes.
+    pub pass_keys: PassKeys,
+    /// The admin's bearer token.
+    pub admin_token: SecretString,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The order log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The guard's keys or lists.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The operators' tokens.
+    #[error(transparent)]
+    Tokens(#[from] BadTokenHash),
+    /// TLS files.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// A listener's address.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The serving threads.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// A node that serves.
+pub struct Running {
+    shared: Arc<Shared>,
+    http: http::Running,
+    public_address: SocketAddr,
+    operator_address: SocketAddr,
+}
+
+/// Starts a node and returns once it serves. A failed write of the store ends the process.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Running, StartError> {
+    let public = bind("http.listen", config.http.listen)?;
+    let operator = bind("admin.listen", config.admin.listen)?;
+    let (public_address, operator_address) = (address(&public), address(&operator));
+    let listeners = Listeners {
+        public,
+        public_tls: acceptor(&config.http.tls_cert_file, &config.http.tls_key_file)?,
+        operator,
+        operator_tls: acceptor(&config.admin.tls_cert_file, &config.admin.tls_key_file)?,
+    };
+    let tokens = Tokens::new(&secrets.admin_token, &config.admin.tokens)?;
+    let identity = Arc::new(secrets.identity);
+    let guard = Guard::new(&config, identity.clone(), secrets.pass_keys, random_seed())?;
+
+    let rate = config.limits.product_per_second;
+    let gate = Arc::new(Gate::Memory(MemoryGate::new(Rate::per_second(rate, rate))));
+    let levelled = gate.clone();
+    let log = OrderLog::start_embedded(
+        &config.data,
+        clock.clone(),
+        identity.fingerprints().clone(),
+        Box::new(move |batch| {
+            for level in batch.levels {
+                levelled.level(&level.product, level.offset, level.remaining);
+            }
+            levelled.settled(batch.decided);
+        }),
+        Box::new(|error| {
+            tracing::error!(%error, "the store failed; ending the process so that nothing is lost");
+            std::process::exit(STORE_FAILED_EXIT_CODE);
+        }),
+    )?;
+    for product in log.applied().products() {
+        log.applied().with_state(&product, |state| {
+            gate.level(&product, state.applied_offset(), state.remaining());
+        });
+    }
+    let ledger = Ledger::open_embedded(&config.data)?;
+    let threads = match config.http.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let shared = Arc::new(Shared {
+        clock,
+        identity,
+        guard,
+        gate,
+        log,
+        ledger,
+        counters: (0..threads).map(|_| Arc::default()).collect(),
+        random,
+        stopping: AtomicBool::new(false),
+        config,
+    });
+    let http = http::Running::start(&shared, listeners, tokens)?;
+    tracing::info!(%public_address, %operator_address, "serving");
+    Ok(Running { shared, http, public_address, operator_address })
+}
+
+/// The exit code after a failed write of the store (EX_SOFTWARE of sysexits.h).
+pub const STORE_FAILED_EXIT_CODE: i32 = 70;
+
+impl Running {
+    /// Where shoppers and shops call.
+    pub fn public_address(&self) -> SocketAddr {
+        self.public_address
+    }
+
+    /// Where operators call.
+    pub fn operator_address(&self) -> SocketAddr {
+        self.operator_address
+    }
+
+    /// Stops in order; returns when everything has ended.
+    pub fn stop(self) {
+        tracing::info!("stopping: readiness fails from now on");
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(self.shared.config.http.drain_delay_ms));
+        self.http.drain();
+        self.shared.log.stop();
+        tracing::info!("stopped");
+    }
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    const BACKLOG: i32 = 4_096;
+    let listen = || {
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::STREAM,
+            None,
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    listen().map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn acceptor(
+    cert_file: &Option<std::path::PathBuf>,
+    key_file: &Option<std::path::PathBuf>,
+) -> Result<Option<tokio_rustls::TlsAcceptor>, tls::TlsError> {
+    tls::acceptor(cert_file.as_deref(), key_file.as_deref())
+}
+
+/// Fills a buffer from the operating system's generator.
+pub fn random(buffer: &mut [u8]) {
+    use aws_lc_rs::rand::SecureRandom;
+    aws_lc_rs::rand::SystemRandom::new()
+        .fill(buffer)
+        .expect("the operating system gives random bytes");
+}
+
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    random(&mut seed);
+    u64::from_ne_bytes(seed)
+}

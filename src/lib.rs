@@ -17,5 +17,6 @@
 pub mod clock;
 pub mod config;
 pub mod keys;
+pub mod log;
 pub mod sale;
 pub mod signing;

@@ -16,7 +16,10 @@
 
 pub mod clock;
 pub mod config;
+pub mod gate;
+pub mod gcra;
 pub mod keys;
 pub mod log;
+pub mod place_order;
 pub mod sale;
 pub mod signing;

@@ -19,7 +19,8 @@ use crate::http::operator::auth::{BadTokenHash, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
 use crate::ledger::{Ledger, LedgerError};
-use crate::log::{OrderLog, StartError as LogError};
+use crate::log::sqlite::{Options, StartError as LogError};
+use crate::log::{OrderLog, SqliteLog};
 
 /// Everything secret that a node needs, from the configuration or the data directory.
 pub struct NodeSecrets {
@@ -88,15 +89,14 @@ pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Runni
     };
     let tokens = Tokens::new(&secrets.admin_token, &config.admin.tokens)?;
     let identity = Arc::new(secrets.identity);
-    let guard = Guard::new(&config, identity.clone(), secrets.pass_keys, random_seed())?;
+    let guard = Guard::new(&config, identity.clone(), secrets.pass_keys, random_16())?;
 
     let rate = config.limits.product_per_second;
     let gate = Arc::new(Gate::Memory(MemoryGate::new(Rate::per_second(rate, rate))));
     let levelled = gate.clone();
-    let log = OrderLog::start_embedded(
-        &config.data,
+    let log = SqliteLog::start(
+        &Options::new(&config.data, &identity),
         clock.clone(),
-        identity.fingerprints().clone(),
         Box::new(move |batch| {
             for level in batch.levels {
                 levelled.level(&level.product, level.offset, level.remaining);
@@ -108,6 +108,7 @@ pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Runni
             std::process::exit(STORE_FAILED_EXIT_CODE);
         }),
     )?;
+    let log = OrderLog::Sqlite(log);
     for product in log.applied().products() {
         log.applied().with_state(&product, |state| {
             gate.level(&product, state.applied_offset(), state.remaining());
@@ -195,8 +196,8 @@ pub fn random(buffer: &mut [u8]) {
         .expect("the operating system gives random bytes");
 }
 
-fn random_seed() -> u64 {
-    let mut seed = [0; 8];
-    random(&mut seed);
-    u64::from_ne_bytes(seed)
+fn random_16() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    bytes
 }

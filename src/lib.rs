@@ -14,11 +14,15 @@
 //! sale/                           the domain; uses nothing
 //! ```
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod gate;
 pub mod gcra;
+pub mod guard;
+pub mod http;
 pub mod keys;
+pub mod ledger;
 pub mod log;
 pub mod place_order;
 pub mod sale;

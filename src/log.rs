@@ -94,6 +94,14 @@ impl OrderLog {
         }
     }
 
+    /// Writes what is queued, closes the store and ends the log's threads.
+    pub fn stop(&self) {
+        match self {
+            Self::Sqlite(log) => log.stop(),
+            Self::Memory(_) => {}
+        }
+    }
+
     /// This thread's way to append. Must be called inside a `LocalSet`: it spawns a local task that hands
     /// out the decisions.
     pub fn handle(&self) -> LogHandle {

@@ -161,7 +161,7 @@ fn caller(thread: &PublicThread, received: &Received) -> Result<Caller, Coded> {
 
 fn fulfilment(thread: &PublicThread, received: &Received) -> Result<(), Coded> {
     match caller(thread, received)? {
-        Caller::Client(client) if client.roles.contains(&ClientRole::Fulfilment) => Ok(()),
+        Caller::Client { roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(()),
         _ => Err(reply::problem_because(
             Code::Forbidden,
             "this call is for an API client with the role fulfilment",
@@ -214,10 +214,9 @@ fn unknown(id: &str) -> Coded {
 
 fn may_see(caller: &Caller, buyer: BuyerRef) -> bool {
     match caller {
-        Caller::Shopper(shopper) => shopper.buyer == buyer,
-        Caller::Client(client) => {
-            client.roles.contains(&ClientRole::Order)
-                || client.roles.contains(&ClientRole::Fulfilment)
+        Caller::Shopper { buyer: own, .. } => *own == buyer,
+        Caller::Client { roles, .. } => {
+            roles.has(ClientRole::Order) || roles.has(ClientRole::Fulfilment)
         }
     }
 }
@@ -225,8 +224,8 @@ fn may_see(caller: &Caller, buyer: BuyerRef) -> bool {
 /// Whether the shopper has an attempt that the log has not decided.
 fn is_undecided(thread: &PublicThread, caller: &Caller) -> bool {
     match caller {
-        Caller::Shopper(shopper) => thread.shared.gate.is_pending(&shopper.buyer),
-        Caller::Client(_) => false,
+        Caller::Shopper { buyer, .. } => thread.shared.gate.is_pending(buyer),
+        Caller::Client { .. } => false,
     }
 }
 

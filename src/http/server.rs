@@ -89,8 +89,8 @@ impl Running {
             workers.push(Worker { sender, open: open.clone() });
             let (shared, tls) = (shared.clone(), listeners.public_tls.clone());
             let phase = watcher.clone();
-            threads.push(spawn(&format!("http-{index}"), async move {
-                serve_public(shared, index, inbox, open, tls, phase).await;
+            threads.push(spawn(&format!("http-{index}"), move || {
+                serve_public(shared, index, inbox, open, tls, phase)
             })?);
         }
         let acceptor = Acceptor {
@@ -100,13 +100,11 @@ impl Running {
         };
         let (socket, phase_of_acceptor) = (listeners.public, watcher.clone());
         socket.set_nonblocking(true).map_err(ServeError::Socket)?;
-        threads.push(spawn("http-accept", async move {
-            accept(socket, acceptor, phase_of_acceptor).await;
-        })?);
+        threads.push(spawn("http-accept", move || accept(socket, acceptor, phase_of_acceptor))?);
         let (shared, socket, tls) = (shared.clone(), listeners.operator, listeners.operator_tls);
         socket.set_nonblocking(true).map_err(ServeError::Socket)?;
-        threads.push(spawn("operator", async move {
-            serve_operator(shared, tokens, socket, tls, watcher).await;
+        threads.push(spawn("operator", move || {
+            serve_operator(shared, tokens, socket, tls, watcher)
         })?);
         Ok(Self { phase, threads })
     }
@@ -122,9 +120,10 @@ impl Running {
     }
 }
 
-fn spawn(
+/// Starts a thread with a runtime of its own. What `main` makes stays on that thread.
+fn spawn<F: Future<Output = ()> + 'static>(
     name: &str,
-    main: impl Future<Output = ()> + Send + 'static,
+    main: impl FnOnce() -> F + Send + 'static,
 ) -> Result<JoinHandle<()>, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -132,7 +131,7 @@ fn spawn(
         .map_err(ServeError::Thread)?;
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(move || LocalSet::new().block_on(&runtime, main))
+        .spawn(move || LocalSet::new().block_on(&runtime, main()))
         .map_err(ServeError::Thread)
 }
 
@@ -208,7 +207,7 @@ async fn serve_public(
         shared.log.handle(),
         shared.applied().clone(),
     );
-    let passes = shared.guard.pass_cache();
+    let passes = shared.guard.cache();
     let connections = Connections::new(&shared.config.http);
     let thread = Rc::new(PublicThread::new(shared.clone(), node, passes, index));
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));

@@ -100,6 +100,7 @@ pub struct Changed {
     status: &'static str,
     /// Why it was ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "already_applied")]
     reason: Option<Ignored>,
     product: Product,
 }

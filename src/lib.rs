@@ -16,6 +16,8 @@
 
 pub mod clock;
 pub mod config;
+pub mod gcra;
+pub mod guard;
 pub mod keys;
 pub mod sale;
 pub mod signing;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::{Gate, MemoryGate};
 use crate::gcra::Rate;
-use crate::guard::{Guard, GuardError, PassKeys};
+use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadTokenHash, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
@@ -22,19 +22,15 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::log::sqlite::{Options, StartError as LogError};
 use crate::log::{OrderLog, SqliteLog};
 
-/// Everything secret that a node needs, from the configuration or the data directory.
-pub struct NodeSecrets {
-    /// Behind order ids and buyer references.
-    pub identity: IdentityKeys,
-    /// Behind session passes.
-    pub pass_keys: PassKeys,
-    /// The admin's bearer token.
-    pub admin_token: SecretString,
-}
-
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A secret is neither configured nor made.
+    #[error("the secret {0} is missing: set it, or let `serve` make it in the data directory")]
+    MissingSecret(&'static str),
+    /// The keys of session passes.
+    #[error("secrets.pass_keys: {0}")]
+    PassKeys(#[from] PassKeysError),
     /// The order log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -73,11 +69,12 @@ pub struct Running {
     operator_address: SocketAddr,
 }
 
-/// Starts a node and returns once it serves. A failed write of the store ends the process.
+/// Starts a node and returns once it serves. `config` holds all secrets. A failed write of the store ends
+/// the process.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Running, StartError> {
+pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let public = bind("http.listen", config.http.listen)?;
     let operator = bind("admin.listen", config.admin.listen)?;
     let (public_address, operator_address) = (address(&public), address(&operator));
@@ -87,9 +84,14 @@ pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Runni
         operator,
         operator_tls: acceptor(&config.admin.tls_cert_file, &config.admin.tls_key_file)?,
     };
-    let tokens = Tokens::new(&secrets.admin_token, &config.admin.tokens)?;
-    let identity = Arc::new(secrets.identity);
-    let guard = Guard::new(&config, identity.clone(), secrets.pass_keys, random_16())?;
+    let tokens = Tokens::new(secret("admin.token", &config.admin.token)?, &config.admin.tokens)?;
+    let identity = Arc::new(IdentityKeys::new(
+        secret("secrets.order_key", &config.secrets.order_key)?.expose_secret().as_bytes(),
+        secret("secrets.buyer_key", &config.secrets.buyer_key)?.expose_secret().as_bytes(),
+    ));
+    let pass_keys = secret("secrets.pass_keys", &config.secrets.pass_keys)?;
+    let pass_keys = PassKeys::parse(pass_keys.expose_secret())?;
+    let guard = Guard::new(&config, identity.clone(), pass_keys, random_16())?;
 
     let rate = config.limits.product_per_second;
     let gate = Arc::new(Gate::Memory(MemoryGate::new(Rate::per_second(rate, rate))));
@@ -159,6 +161,13 @@ impl Running {
         self.shared.log.stop();
         tracing::info!("stopped");
     }
+}
+
+fn secret<'a>(
+    key: &'static str,
+    value: &'a Option<SecretString>,
+) -> Result<&'a SecretString, StartError> {
+    value.as_ref().ok_or(StartError::MissingSecret(key))
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

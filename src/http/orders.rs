@@ -51,8 +51,7 @@ pub async fn place(thread: &Rc<PublicThread>, received: &Received) -> Coded {
 
 /// A sale that is over: an archived one has its repeats in the ledger alone.
 async fn closed(thread: &PublicThread, attempt: &Attempt) -> Coded {
-    let archived =
-        thread.node.applied().with_state(&attempt.product, |state| state.archived());
+    let archived = thread.node.applied().with_state(&attempt.product, |state| state.archived());
     if archived == Some(true) {
         match thread.shared.ledger.order(attempt.order_id).await {
             Ok(Some(row)) => {
@@ -193,10 +192,9 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received, id: &str) -> C
             }),
         ),
         Some(_) => unknown(id),
-        None if is_undecided(thread, &caller) => reply::json_value(
-            Code::Ok,
-            &serde_json::json!({ "status": "pending", "orderId": id }),
-        ),
+        None if is_undecided(thread, &caller) => {
+            reply::json_value(Code::Ok, &serde_json::json!({ "status": "pending", "orderId": id }))
+        }
         None if !thread.shared.log_in_sight() => {
             thread.prepared.problem(Code::LogBehind).retry_after_us(1_000_000)
         }

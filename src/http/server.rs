@@ -93,19 +93,15 @@ impl Running {
                 serve_public(shared, index, inbox, open, tls, phase)
             })?);
         }
-        let acceptor = Acceptor {
-            workers,
-            addresses,
-            connections_max: shared.config.http.connections_max,
-        };
+        let acceptor =
+            Acceptor { workers, addresses, connections_max: shared.config.http.connections_max };
         let (socket, phase_of_acceptor) = (listeners.public, watcher.clone());
         socket.set_nonblocking(true).map_err(ServeError::Socket)?;
         threads.push(spawn("http-accept", move || accept(socket, acceptor, phase_of_acceptor))?);
         let (shared, socket, tls) = (shared.clone(), listeners.operator, listeners.operator_tls);
         socket.set_nonblocking(true).map_err(ServeError::Socket)?;
-        threads.push(spawn("operator", move || {
-            serve_operator(shared, tokens, socket, tls, watcher)
-        })?);
+        threads
+            .push(spawn("operator", move || serve_operator(shared, tokens, socket, tls, watcher))?);
         Ok(Self { phase, threads })
     }
 
@@ -357,8 +353,6 @@ impl Drop for AddressPlace {
 fn prefix(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => {
-            std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into()
-        }
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),
     }
 }

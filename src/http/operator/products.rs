@@ -190,7 +190,9 @@ pub async fn create(
         check_terms(&terms)?;
         let repeated = terms.operation.is_some_and(|operation| {
             let applied = operator.shared.applied();
-            applied.with_state(&product, |state| state.operation_offset(&operation)).flatten()
+            applied
+                .with_state(&product, |state| state.operation_offset(&operation))
+                .flatten()
                 .is_some()
         });
         let outcome = if repeated {

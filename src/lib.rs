@@ -17,6 +17,7 @@
 pub mod clock;
 pub mod config;
 pub mod keys;
+pub mod ledger;
 pub mod log;
 pub mod sale;
 pub mod signing;

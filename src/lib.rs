@@ -22,6 +22,7 @@ pub mod gcra;
 pub mod guard;
 pub mod http;
 pub mod keys;
+pub mod ledger;
 pub mod log;
 pub mod place_order;
 pub mod sale;

@@ -169,4 +169,4 @@ fn reads_back(record: &Record) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -18,7 +18,7 @@ use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadTokenHash, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::log::sqlite::{Options, StartError as LogError};
 use crate::log::{OrderLog, SqliteLog};
 
@@ -110,13 +110,13 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
             std::process::exit(STORE_FAILED_EXIT_CODE);
         }),
     )?;
+    let ledger = Ledger::Sqlite(SqliteLedger::open(log.store_file())?);
     let log = OrderLog::Sqlite(log);
     for product in log.applied().products() {
         log.applied().with_state(&product, |state| {
             gate.level(&product, state.applied_offset(), state.remaining());
         });
     }
-    let ledger = Ledger::open_embedded(&config.data)?;
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,

@@ -85,12 +85,11 @@ impl Running {
         let addresses = Arc::new(PerAddress::new(shared.config.http.connections_per_ip_max));
         for index in 0..shared.counters.len() {
             let (sender, inbox) = mpsc::unbounded_channel();
-            let open = Arc::new(AtomicUsize::new(0));
-            workers.push(Worker { sender, open: open.clone() });
+            workers.push(Worker { sender, open: Arc::default() });
             let (shared, tls) = (shared.clone(), listeners.public_tls.clone());
             let phase = watcher.clone();
             threads.push(spawn(&format!("http-{index}"), move || {
-                serve_public(shared, index, inbox, open, tls, phase)
+                serve_public(shared, index, inbox, tls, phase)
             })?);
         }
         let acceptor =
@@ -131,11 +130,30 @@ fn spawn<F: Future<Output = ()> + 'static>(
         .map_err(ServeError::Thread)
 }
 
-type Accepted = (std::net::TcpStream, IpAddr, AddressPlace);
+type Accepted = (std::net::TcpStream, IpAddr, Place);
 
 struct Worker {
     sender: mpsc::UnboundedSender<Accepted>,
     open: Arc<AtomicUsize>,
+}
+
+/// A connection's place among those of its worker and of its address; given back however it ends.
+struct Place {
+    open: Arc<AtomicUsize>,
+    _address: AddressPlace,
+}
+
+impl Place {
+    fn take(address: AddressPlace, open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self { open: open.clone(), _address: address }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Acceptor {
@@ -177,7 +195,7 @@ impl Acceptor {
         };
         // A stream belongs to the runtime that made it; the worker registers it anew.
         if let Ok(stream) = stream.into_std() {
-            worker.open.fetch_add(1, Ordering::Relaxed);
+            let place = Place::take(place, &worker.open);
             let _ = worker.sender.send((stream, peer.ip(), place));
         }
     }
@@ -193,7 +211,6 @@ async fn serve_public(
     shared: Arc<Shared>,
     index: usize,
     mut inbox: mpsc::UnboundedReceiver<Accepted>,
-    open: Arc<AtomicUsize>,
     tls: Option<TlsAcceptor>,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -211,11 +228,8 @@ async fn serve_public(
         tokio::select! {
             accepted = inbox.recv() => {
                 let Some((stream, peer, place)) = accepted else { break };
-                let Ok(stream) = TcpStream::from_std(stream) else {
-                    open.fetch_sub(1, Ordering::Relaxed);
-                    continue;
-                };
-                let (connections, open) = (connections.clone(), open.clone());
+                let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                let connections = connections.clone();
                 let (thread, tls) = (thread.clone(), tls.clone());
                 tokio::task::spawn_local(async move {
                     let shared = thread.shared.clone();
@@ -233,7 +247,6 @@ async fn serve_public(
                     })
                     .await;
                     drop(place);
-                    open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
             _ = phase.changed() => break,

@@ -14,8 +14,12 @@
 //! sale/                           the domain; uses nothing
 //! ```
 
+#![warn(missing_docs)]
+
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod keys;
 pub mod sale;
 pub mod signing;
+pub mod telemetry;

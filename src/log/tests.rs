@@ -96,6 +96,7 @@ pub(crate) fn options(dir: &std::path::Path) -> Options {
         batch_records_max: 1_000,
         queue_records_max: 10_000,
         key_fingerprints: keys(),
+        page_count_max: None,
     }
 }
 

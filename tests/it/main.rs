@@ -1,4 +1,5 @@
-//! The integration tests: one binary, which starts the real program as a process.
+//! The one integration test binary: one link, many modules.
 
 mod crash;
 mod support;
+mod tidy;

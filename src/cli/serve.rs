@@ -1,5 +1,6 @@
 //! `serve`: loads the configuration, sets up the log, completes the secrets, starts the parts.
 
+use crate::app;
 use crate::cli::{Common, Exit, Failure, Machine};
 use crate::config::load::{Flag, Loaded};
 use crate::config::{Config, LogFormat};
@@ -52,9 +53,22 @@ impl Serve {
     }
 }
 
-/// Starts the parts and waits for their end.
-fn start(_config: Config, _machine: &Machine<'_>) -> Result<Exit, Failure> {
-    Err(Failure::new("this build has no server"))
+/// Starts the parts, waits for a signal, and stops them in order.
+fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = app::start(config, machine.clock.clone())?;
+    runtime.block_on(stop_signal())?;
+    running.stop();
+    Ok(Exit::Done)
+}
+
+/// SIGTERM or Ctrl-C.
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn log_format(loaded: &Loaded) -> Format {

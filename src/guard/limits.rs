@@ -359,6 +359,3 @@ fn outcome(policy: &'static str, rate: &Rate, check: Check) -> Result<RateStatus
         }),
     }
 }
-
-#[cfg(test)]
-mod tests;

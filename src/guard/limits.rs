@@ -359,3 +359,6 @@ fn outcome(policy: &'static str, rate: &Rate, check: Check) -> Result<RateStatus
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

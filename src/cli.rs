@@ -21,6 +21,7 @@ pub mod client;
 mod config;
 mod doctor;
 mod keygen;
+pub mod limits;
 mod migrate;
 mod openapi;
 mod sale;

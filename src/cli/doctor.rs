@@ -94,7 +94,7 @@ fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = configuration(&loaded);
     findings.extend(store::examine(&config.data.dir, machine));
-    findings.extend(secrets::examine(config));
+    findings.extend(secrets::examine(&loaded));
     findings.extend(tls::examine(config, machine.clock.unix_ms()));
     findings.extend(machine::examine(config, machine));
     findings.extend(ports::examine(config));
@@ -112,8 +112,12 @@ fn configuration(loaded: &Loaded) -> Vec<Finding> {
             .map(|p| Finding::warn(CHECK, format!("{}: {}", p.key, p.what), &p.mend)),
     );
     if findings.is_empty() {
-        let set = loaded.origins.len();
-        findings.push(Finding::ok(CHECK, format!("valid; {set} keys differ from their default")));
+        let set = match loaded.origins.len() {
+            0 => "all defaults".to_owned(),
+            1 => "1 key is set".to_owned(),
+            many => format!("{many} keys are set"),
+        };
+        findings.push(Finding::ok(CHECK, format!("valid; {set}")));
     }
     findings
 }

@@ -1,5 +1,6 @@
 //! `serve`: loads the configuration, sets up the log, completes the secrets, starts the parts.
 
+use crate::cli::limits::raise_open_files;
 use crate::cli::{Common, Exit, Failure, Machine};
 use crate::config::load::{Flag, Loaded};
 use crate::config::{Config, LogFormat};
@@ -30,16 +31,11 @@ impl Serve {
         let loaded = common.load(machine, self.flags())?;
         loaded.refuse_services()?;
         telemetry::start(log_format(&loaded), machine.variable("RUST_LOG"))?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let mut config = loaded.config;
-        for taken in complete_secrets(&mut config, machine)? {
-            let path = taken.path.display().to_string();
-            let made = if taken.made { "made a secret" } else { "using a stored secret" };
-            tracing::info!(path, "{made}");
-        }
-        start(config, machine)
+        // From here on a failure is a line of the log, in its form, and is not told again.
+        serve(loaded, machine).map_err(|failure| {
+            tracing::error!("{}", failure.message);
+            Failure { message: String::new(), ..failure }
+        })
     }
 
     fn flags(&self) -> Vec<Flag> {
@@ -50,6 +46,23 @@ impl Serve {
         let admin = flag("admin.listen", "--admin-listen", &self.admin_listen);
         listen.into_iter().chain(admin).collect()
     }
+}
+
+fn serve(loaded: Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut config = loaded.config;
+    let open_files = raise_open_files();
+    if open_files.now.is_some_and(|files| files < config.http.connections_max as u64) {
+        tracing::warn!(?open_files, "fewer open files than http.connections_max; see `doctor`");
+    }
+    for taken in complete_secrets(&mut config, machine)? {
+        let path = taken.path.display().to_string();
+        let made = if taken.made { "made a secret" } else { "using a stored secret" };
+        tracing::info!(path, "{made}");
+    }
+    start(config, machine)
 }
 
 /// Starts the parts and waits for their end.

@@ -46,9 +46,7 @@ fn stored_ones(config: &Config) -> Vec<Finding> {
         match stored::read(&config.data.dir, secret) {
             Ok(Some(_)) => {}
             Ok(None) => absent.push(secret.file_name()),
-            Err(error) => {
-                findings.push(Finding::fail(CHECK, error.to_string(), "see the message"));
-            }
+            Err(error) => findings.push(Finding::fail(CHECK, error.what(), error.mend())),
         }
     }
     if !absent.is_empty() {
@@ -81,7 +79,7 @@ fn file_of_issuer(issuer: &JwtIssuer) -> Option<Finding> {
     let fault = match std::fs::read_to_string(path) {
         Err(error) => error.to_string(),
         Ok(text) if issuer.key_file.is_some() => {
-            if text.contains("-----BEGIN PUBLIC KEY-----") {
+            if text.contains("PUBLIC KEY-----") {
                 return None;
             }
             "holds no public key in PEM".to_owned()

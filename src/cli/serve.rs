@@ -1,5 +1,6 @@
 //! `serve`: loads the configuration, sets up the log, completes the secrets, starts the parts.
 
+use crate::app;
 use crate::cli::limits::raise_open_files;
 use crate::cli::{Common, Exit, Failure, Machine};
 use crate::config::load::{Flag, Loaded};
@@ -65,9 +66,22 @@ fn serve(loaded: Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
     start(config, machine)
 }
 
-/// Starts the parts and waits for their end.
-fn start(_config: Config, _machine: &Machine<'_>) -> Result<Exit, Failure> {
-    Err(Failure::new("this build has no server"))
+/// Starts the parts, waits for a signal, and stops them in order.
+fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running = app::start(config, machine.clock.clone())?;
+    runtime.block_on(stop_signal())?;
+    running.stop();
+    Ok(Exit::Done)
+}
+
+/// SIGTERM or Ctrl-C.
+async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn log_format(loaded: &Loaded) -> Format {

@@ -144,7 +144,7 @@ fn print(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
     }
     let count = |wanted| findings.iter().filter(|finding| finding.health == wanted).count();
     let (failed, warned) = (count(Health::Fail), count(Health::Warn));
-    writeln!(out, "{} checks, {failed} failed, {warned} warnings", findings.len())
+    writeln!(out, "{} checks: {failed} failed, {warned} to look at", findings.len())
 }
 
 #[cfg(test)]

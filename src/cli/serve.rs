@@ -1,5 +1,7 @@
 //! `serve`: loads the configuration, sets up the log, completes the secrets, starts the parts.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::app;
 use crate::cli::limits::raise_open_files;
 use crate::cli::{Common, Exit, Failure, Machine};
@@ -66,22 +68,23 @@ fn serve(loaded: Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
     start(config, machine)
 }
 
-/// Starts the parts, waits for a signal, and stops them in order.
+/// Starts the parts, waits for SIGTERM or Ctrl-C, and stops them in order.
 fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before the start: a signal that comes while the parts start must drain them, not end the process.
+    let (mut terminate, mut interrupt) = {
+        let _within = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
     let running = app::start(config, machine.clock.clone())?;
-    runtime.block_on(stop_signal())?;
+    runtime.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
     running.stop();
     Ok(Exit::Done)
-}
-
-/// SIGTERM or Ctrl-C.
-async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
 }
 
 fn log_format(loaded: &Loaded) -> Format {

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app;
 use crate::clock::Clock;
 use crate::config::load::{Flag, Loaded, Sources, load};
 use crate::config::problem::Problems;
@@ -21,6 +22,7 @@ pub mod client;
 mod config;
 mod doctor;
 mod keygen;
+pub mod limits;
 mod migrate;
 mod openapi;
 mod sale;
@@ -75,7 +77,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
-            Exit::Store => 70,
+            Exit::Store => app::STORE_FAILED_EXIT_CODE as u8,
         })
     }
 }

@@ -149,6 +149,10 @@ impl Sale {
             .block_on(client.send(request))
             .map_err(|error| unanswered(&error, &call, &operation))?;
         if !reply.status.is_success() {
+            if self.json && serde_json::from_slice::<Value>(&reply.body).is_ok() {
+                machine.out.write_all(&reply.body)?;
+                writeln!(machine.out)?;
+            }
             return Err(Failure::new(show::refusal(&reply)));
         }
         self.show(&reply, machine)

@@ -1,3 +1,4 @@
 //! The one integration test binary: one link, many modules.
 
+mod program;
 mod tidy;

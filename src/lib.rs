@@ -17,5 +17,6 @@
 pub mod clock;
 pub mod config;
 pub mod keys;
+pub mod load;
 pub mod sale;
 pub mod signing;

@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ::http::{HeaderMap, Request, Response};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;

@@ -61,7 +61,7 @@ impl Target {
     /// When it is no such URL, has no address, or is `https` without certificates to trust.
     pub fn parse(url: &str, ca_file: Option<&Path>) -> Result<Self, TargetError> {
         let malformed = || TargetError::Malformed(url.to_owned());
-        let uri: http::Uri = url.parse().map_err(|_| malformed())?;
+        let uri: ::http::Uri = url.parse().map_err(|_| malformed())?;
         let authority = uri.authority().ok_or_else(malformed)?;
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(malformed());

@@ -19,4 +19,9 @@ pub use book::Book;
 pub use ids::{BuyerRef, IdempotencyKey, InvalidId, OperationId, OrderId, ProductId, UserId};
 pub use outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
 pub use record::{CapacityTarget, DecodeError, LogEntry, OrderProposed, Record, SaleOpened};
-pub use state::{OrderStatus, OrderView, SaleState};
+pub use state::{OrderStatus, OrderView, SaleState, SaleStatus};
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod oracle;

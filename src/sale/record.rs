@@ -102,6 +102,9 @@ pub struct SaleOpened {
     pub key_fingerprints: KeyFingerprints,
     /// The rules of `apply` that hold for this sale.
     pub rules_version: u16,
+    /// The operator's name for the opening, so that its repetition is not taken for a change of stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationId>,
 }
 
 /// Short public fingerprints (hex) of the two keys that stay for the life of a sale.

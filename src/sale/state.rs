@@ -67,6 +67,47 @@ pub enum OrderStatus {
     Reversed,
 }
 
+impl OrderStatus {
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Reversed => "reversed",
+        }
+    }
+}
+
+/// How a sale stands for somebody who comes now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaleStatus {
+    /// Before its opening.
+    NotOpen,
+    /// Units can be bought.
+    Open,
+    /// A pause record stands.
+    Paused,
+    /// Every unit is sold.
+    SoldOut,
+    /// After its closing.
+    Closed,
+    /// Ended for ever.
+    Archived,
+}
+
+impl SaleStatus {
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotOpen => "not_open",
+            Self::Open => "open",
+            Self::Paused => "paused",
+            Self::SoldOut => "sold_out",
+            Self::Closed => "closed",
+            Self::Archived => "archived",
+        }
+    }
+}
+
 /// An order as the state knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderView {
@@ -85,6 +126,7 @@ pub struct OrderView {
 impl SaleState {
     /// The state right after `terms` were written at `offset` with the log's clock at `appended_at_ms`.
     pub fn open(terms: SaleOpened, offset: u64, appended_at_ms: u64) -> Self {
+        let operations = terms.operation.map(|operation| (operation, offset)).into_iter().collect();
         Self {
             terms,
             sold: 0,
@@ -97,7 +139,7 @@ impl SaleState {
             orders_by_id: HashTable::new(),
             buyers: Vec::new(),
             buyers_by_ref: HashTable::new(),
-            operations: HashMap::new(),
+            operations,
         }
     }
 
@@ -374,6 +416,24 @@ impl SaleState {
     /// Whether the sale has been ended for ever.
     pub fn archived(&self) -> bool {
         self.archived
+    }
+
+    /// How the sale stands when the clock says `now_ms`: the order of the checks in [`Self::refusal`].
+    pub fn status(&self, now_ms: u64) -> SaleStatus {
+        let log_time_ms = self.log_time_at(now_ms);
+        if self.archived {
+            SaleStatus::Archived
+        } else if self.terms.closes_at_ms.is_some_and(|at_ms| log_time_ms >= at_ms) {
+            SaleStatus::Closed
+        } else if log_time_ms < self.terms.opens_at_ms {
+            SaleStatus::NotOpen
+        } else if self.paused {
+            SaleStatus::Paused
+        } else if self.remaining() == 0 {
+            SaleStatus::SoldOut
+        } else {
+            SaleStatus::Open
+        }
     }
 
     /// How many changes there were that can turn a refusal into an acceptance.

@@ -24,6 +24,7 @@ fn terms(capacity: u32) -> SaleOpened {
         closes_at_ms: Some(1_000_000),
         key_fingerprints: KeyFingerprints::default(),
         rules_version: RULES_VERSION,
+        operation: Some(operation("opening")),
     }
 }
 
@@ -218,6 +219,11 @@ fn a_capacity_below_sold_is_clamped_and_an_operation_applies_once() {
         Outcome::Ignored(Ignored::AlreadyApplied)
     );
     assert_eq!(sale.state.terms().capacity, 5);
+    assert_eq!(
+        sale.apply(change(CapacityTarget::Remaining(9), "opening")),
+        Outcome::Ignored(Ignored::AlreadyApplied),
+        "a repeated opening is no change of stock"
+    );
     assert_eq!(sale.apply(change(CapacityTarget::Remaining(u32::MAX), "c")), Outcome::Applied);
     assert_eq!(sale.state.terms().capacity, u32::MAX);
 }

@@ -1,0 +1,212 @@
+//! Chooses the parts, starts them in order, and stops them in the reverse order.
+//!
+//! Start: log (replayed, then ready), gate (levelled from it), listeners. Stop: readiness fails first, then
+//! no new connections, then what is under way ends, then the log is closed.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::{Gate, MemoryGate};
+use crate::gcra::Rate;
+use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
+use crate::http::operator::auth::{BadTokenHash, Tokens};
+use crate::http::{self, Listeners, ServeError, Shared, tls};
+use crate::keys::IdentityKeys;
+use crate::ledger::{Ledger, LedgerError, SqliteLedger};
+use crate::log::sqlite::{Options, StartError as LogError};
+use crate::log::{OrderLog, SqliteLog};
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A secret is neither configured nor made.
+    #[error("the secret {0} is missing: set it, or let `serve` make it in the data directory")]
+    MissingSecret(&'static str),
+    /// The keys of session passes.
+    #[error("secrets.pass_keys: {0}")]
+    PassKeys(#[from] PassKeysError),
+    /// The order log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The guard's keys or lists.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The operators' tokens.
+    #[error(transparent)]
+    Tokens(#[from] BadTokenHash),
+    /// TLS files.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// A listener's address.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The serving threads.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// A node that serves.
+pub struct Running {
+    shared: Arc<Shared>,
+    http: http::Running,
+    public_address: SocketAddr,
+    operator_address: SocketAddr,
+}
+
+/// Starts a node and returns once it serves. `config` holds all secrets. A failed write of the store ends
+/// the process.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left running.
+pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
+    let public = bind("http.listen", config.http.listen)?;
+    let operator = bind("admin.listen", config.admin.listen)?;
+    let (public_address, operator_address) = (address(&public), address(&operator));
+    let listeners = Listeners {
+        public,
+        public_tls: acceptor(&config.http.tls_cert_file, &config.http.tls_key_file)?,
+        operator,
+        operator_tls: acceptor(&config.admin.tls_cert_file, &config.admin.tls_key_file)?,
+    };
+    let tokens = Tokens::new(secret("admin.token", &config.admin.token)?, &config.admin.tokens)?;
+    let identity = Arc::new(IdentityKeys::new(
+        secret("secrets.order_key", &config.secrets.order_key)?.expose_secret().as_bytes(),
+        secret("secrets.buyer_key", &config.secrets.buyer_key)?.expose_secret().as_bytes(),
+    ));
+    let pass_keys = secret("secrets.pass_keys", &config.secrets.pass_keys)?;
+    let pass_keys = PassKeys::parse(pass_keys.expose_secret())?;
+    let guard = Guard::new(&config, identity.clone(), pass_keys, random_16())?;
+
+    let rate = config.limits.product_per_second;
+    let gate = Arc::new(Gate::Memory(MemoryGate::new(Rate::per_second(rate, rate))));
+    let levelled = gate.clone();
+    let log = SqliteLog::start(
+        &Options::new(&config.data, &identity),
+        clock.clone(),
+        Box::new(move |batch| {
+            for level in batch.levels {
+                levelled.level(&level.product, level.offset, level.remaining);
+            }
+            levelled.settled(batch.decided);
+        }),
+        Box::new(|error| {
+            tracing::error!(%error, "the store failed; ending the process so that nothing is lost");
+            std::process::exit(STORE_FAILED_EXIT_CODE);
+        }),
+    )?;
+    let ledger = Ledger::Sqlite(SqliteLedger::open(log.store_file())?);
+    let log = OrderLog::Sqlite(log);
+    for product in log.applied().products() {
+        log.applied().with_state(&product, |state| {
+            gate.level(&product, state.applied_offset(), state.remaining());
+        });
+    }
+    let threads = match config.http.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let shared = Arc::new(Shared {
+        clock,
+        identity,
+        guard,
+        gate,
+        log,
+        ledger,
+        counters: (0..threads).map(|_| Arc::default()).collect(),
+        random,
+        stopping: AtomicBool::new(false),
+        config,
+    });
+    let http = http::Running::start(&shared, listeners, tokens)?;
+    tracing::info!(%public_address, %operator_address, "serving");
+    Ok(Running { shared, http, public_address, operator_address })
+}
+
+/// The exit code after a failed write of the store (EX_SOFTWARE of sysexits.h).
+pub const STORE_FAILED_EXIT_CODE: i32 = 70;
+
+impl Running {
+    /// Where shoppers and shops call.
+    pub fn public_address(&self) -> SocketAddr {
+        self.public_address
+    }
+
+    /// Where operators call.
+    pub fn operator_address(&self) -> SocketAddr {
+        self.operator_address
+    }
+
+    /// Stops in order; returns when everything has ended.
+    pub fn stop(self) {
+        tracing::info!("stopping: readiness fails from now on");
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(self.shared.config.http.drain_delay_ms));
+        self.http.drain();
+        self.shared.log.stop();
+        tracing::info!("stopped");
+    }
+}
+
+fn secret<'a>(
+    key: &'static str,
+    value: &'a Option<SecretString>,
+) -> Result<&'a SecretString, StartError> {
+    value.as_ref().ok_or(StartError::MissingSecret(key))
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    const BACKLOG: i32 = 4_096;
+    let listen = || {
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(address),
+            socket2::Type::STREAM,
+            None,
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    listen().map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+fn acceptor(
+    cert_file: &Option<std::path::PathBuf>,
+    key_file: &Option<std::path::PathBuf>,
+) -> Result<Option<tokio_rustls::TlsAcceptor>, tls::TlsError> {
+    tls::acceptor(cert_file.as_deref(), key_file.as_deref())
+}
+
+/// Fills a buffer from the operating system's generator.
+pub fn random(buffer: &mut [u8]) {
+    use aws_lc_rs::rand::SecureRandom;
+    aws_lc_rs::rand::SystemRandom::new()
+        .fill(buffer)
+        .expect("the operating system gives random bytes");
+}
+
+fn random_16() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    bytes
+}

@@ -1,0 +1,30 @@
+//! The way in: the public listener and the operator's.
+//!
+//! - [`server`]: accepting, the threads, draining; [`connection`]: one connection; [`tls`];
+//! - [`public`]: the public route table, `POST /order` first; [`orders`], [`products`], [`session`]: its
+//!   other calls; [`health`]; [`cors`];
+//! - [`operator`]: the operator's route table;
+//! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`refused`]: the guard's
+//!   refusals as answers; [`counters`], [`metrics`]: how often each was given;
+//! - [`shared`]: what all threads share.
+
+pub mod code;
+pub mod connection;
+pub mod cors;
+pub mod counters;
+pub mod health;
+pub mod metrics;
+pub mod openapi;
+pub mod operator;
+pub mod orders;
+pub mod products;
+pub mod public;
+pub mod refused;
+pub mod reply;
+pub mod server;
+pub mod session;
+pub mod shared;
+pub mod tls;
+
+pub use server::{Listeners, Running, ServeError};
+pub use shared::Shared;

@@ -1,0 +1,64 @@
+//! The operator's listener: its routes, on one page.
+//!
+//! Every call but the two health checks needs a bearer token with a role. Nothing here counts stock: a call
+//! that changes a sale writes one record and answers with what the log made of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+
+pub mod auth;
+pub mod desk;
+pub mod handlers;
+pub mod products;
+
+use super::shared::Shared;
+use auth::Tokens;
+use desk::Desk;
+
+/// Largest body of an operator's call, in bytes.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// What the operator's handlers share.
+pub struct Operator {
+    /// The parts of the node.
+    pub shared: Arc<Shared>,
+    /// The way to the log.
+    pub desk: Desk,
+    /// Who may call.
+    pub tokens: Tokens,
+}
+
+/// The whole route table of the operator's listener.
+pub fn router(operator: Arc<Operator>) -> Router {
+    let viewer = Router::new()
+        .route("/metrics", get(handlers::metrics))
+        .route("/admin/products", get(products::list))
+        .route("/admin/products/{id}", get(products::show))
+        .route("/admin/orders", get(handlers::orders))
+        .route_layer(middleware::from_fn_with_state(operator.clone(), auth::viewer));
+    let operator_role = Router::new()
+        .route("/init", post(products::init))
+        .route("/admin/products", post(products::create))
+        .route("/admin/products/{id}/open", post(products::open))
+        .route("/admin/products/{id}/close", post(products::close))
+        .route("/admin/products/{id}/pause", post(products::pause))
+        .route("/admin/products/{id}/resume", post(products::resume))
+        .route("/admin/products/{id}/restock", post(products::restock))
+        .route("/admin/orders/{id}/reverse", post(handlers::reverse))
+        .route_layer(middleware::from_fn_with_state(operator.clone(), auth::operator));
+    let admin = Router::new()
+        .route("/admin/products/{id}/archive", post(products::archive))
+        .route_layer(middleware::from_fn_with_state(operator.clone(), auth::admin));
+    viewer
+        .merge(operator_role)
+        .merge(admin)
+        .route("/livez", get(handlers::livez))
+        .route("/readyz", get(handlers::readyz))
+        .fallback(handlers::not_found)
+        .method_not_allowed_fallback(handlers::method_not_allowed)
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(operator)
+}

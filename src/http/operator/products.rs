@@ -1,0 +1,490 @@
+//! The operator's calls on products: each change is one record, and the answer is what the log made of it.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Operator;
+use super::auth::Caller;
+use super::desk::NoOutcome;
+use crate::http::code::Code;
+use crate::http::reply::{self, Coded};
+use crate::log::Append;
+use crate::sale::record::RULES_VERSION;
+use crate::sale::{
+    CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened, SaleState,
+};
+
+/// Most units of one product.
+pub const QUANTITY_MAX: u32 = 1_000_000_000;
+/// Most orders of one buyer.
+pub const PER_BUYER_LIMIT_MAX: u32 = 1_000_000;
+/// Longest repeat window, in seconds: a year.
+pub const REPEAT_WINDOW_SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
+
+/// One product, exactly.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Product {
+    #[schema(example = "iphone-15")]
+    product_id: String,
+    /// Units for sale in all.
+    capacity: u32,
+    /// Orders confirmed and not reversed.
+    sold: u32,
+    /// Units left.
+    remaining: u32,
+    /// Attempts that the log has not decided yet.
+    pending: usize,
+    paused: bool,
+    archived: bool,
+    /// `open`, `not_open`, `closed`, `paused`, `sold_out` or `archived`.
+    status: &'static str,
+    /// Unix milliseconds.
+    opens_at: u64,
+    /// Unix milliseconds; `null` is never.
+    closes_at: Option<u64>,
+    per_buyer_limit: u32,
+    repeat_window_seconds: u64,
+    generation: u64,
+    /// The offset of the last record that was applied.
+    offset: u64,
+}
+
+/// `POST /init`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Init {
+    #[schema(example = "iphone-15")]
+    product_id: String,
+    /// The units left from now on.
+    #[schema(example = 100)]
+    quantity: u32,
+}
+
+/// `POST /admin/products`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Create {
+    #[schema(example = "iphone-15")]
+    product_id: String,
+    #[schema(example = 100)]
+    quantity: u32,
+    /// Unix milliseconds; absent is now.
+    opens_at: Option<u64>,
+    /// Unix milliseconds; absent is never.
+    closes_at: Option<u64>,
+    /// Absent: `orders.per_buyer_limit`.
+    per_buyer_limit: Option<u32>,
+    /// Absent: `orders.repeat_window_seconds`.
+    repeat_window_seconds: Option<u64>,
+}
+
+/// `POST /admin/products/{id}/restock`.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Restock {
+    /// The units left from now on.
+    quantity: u32,
+}
+
+/// The body of a change that takes no particulars; it may also be absent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// What a change came to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Changed {
+    /// `applied` or `ignored`.
+    status: &'static str,
+    /// Why it was ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "already_applied")]
+    reason: Option<Ignored>,
+    product: Product,
+}
+
+/// All products.
+pub async fn list(State(operator): State<Arc<Operator>>) -> Coded {
+    let products: Vec<Product> = operator
+        .shared
+        .applied()
+        .products()
+        .iter()
+        .filter_map(|product| describe(&operator, product))
+        .collect();
+    reply::json_value(Code::Ok, &serde_json::json!({ "products": products }))
+}
+
+/// One product.
+pub async fn show(State(operator): State<Arc<Operator>>, Path(id): Path<String>) -> Coded {
+    let product = id.parse().ok().and_then(|id| describe(&operator, &id));
+    match product {
+        Some(product) => reply::json_value(Code::Ok, &product),
+        None => reply::problem_because(Code::UnknownProduct, "there is no product of this id"),
+    }
+}
+
+/// Opens the sale of a new product, or sets the units left of a running one.
+pub async fn init(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    answer(async {
+        let Init { product_id, quantity } = parse(&body)?;
+        let product = parse_product(&product_id)?;
+        check_quantity(quantity)?;
+        let operation = operation(&headers)?;
+        let exists = operator.shared.applied().with_state(&product, |_| ()).is_some();
+        let record = match (exists, operation) {
+            (true, None) => return Err(missing_key(
+                "this sale is running: to set the units left, send an Idempotency-Key, so that a \
+                 repetition of the call is applied once",
+            )),
+            (true, Some(operation)) => {
+                Record::CapacityChanged { to: CapacityTarget::Remaining(quantity), operation }
+            }
+            (false, operation) => Record::SaleOpened(SaleOpened {
+                operation,
+                ..new_sale(&operator, quantity)
+            }),
+        };
+        let outcome = write(&operator, &caller, product, record).await?;
+        let body = serde_json::json!({
+            "status": "ok",
+            "msg": format!("Stock initialized for {product} to {quantity}"),
+        });
+        match outcome {
+            Outcome::Applied => Ok(reply::json_value(Code::Ok, &body)),
+            Outcome::Ignored(Ignored::AlreadyApplied) => {
+                Ok(reply::json_value(Code::Ok, &body).replayed())
+            }
+            outcome => Err(conflict(outcome)),
+        }
+    })
+    .await
+}
+
+/// Opens the sale of a new product with terms of its own.
+pub async fn create(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    answer(async {
+        let create: Create = parse(&body)?;
+        let product = parse_product(&create.product_id)?;
+        check_quantity(create.quantity)?;
+        let mut terms = new_sale(&operator, create.quantity);
+        terms.operation = operation(&headers)?;
+        terms.opens_at_ms = create.opens_at.unwrap_or(terms.opens_at_ms);
+        terms.closes_at_ms = create.closes_at;
+        terms.per_buyer_limit = create.per_buyer_limit.unwrap_or(terms.per_buyer_limit);
+        if let Some(seconds) = create.repeat_window_seconds {
+            terms.repeat_window_ms = seconds.saturating_mul(1_000);
+        }
+        check_terms(&terms)?;
+        let repeated = terms.operation.is_some_and(|operation| {
+            let applied = operator.shared.applied();
+            applied
+                .with_state(&product, |state| state.operation_offset(&operation))
+                .flatten()
+                .is_some()
+        });
+        let outcome = if repeated {
+            Outcome::Applied
+        } else {
+            write(&operator, &caller, product, Record::SaleOpened(terms)).await?
+        };
+        match outcome {
+            Outcome::Applied => {
+                let product = described(&operator, &product)?;
+                let created = reply::json_value(Code::Created, &product);
+                Ok(if repeated { created.replayed() } else { created })
+            }
+            outcome => Err(conflict(outcome)),
+        }
+    })
+    .await
+}
+
+/// Opens a sale now, and for ever if its closing time is past.
+pub async fn open(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    let now_ms = operator.shared.clock.unix_ms();
+    change(&operator, &caller, &id, &headers, &body, |operation, state| Record::ScheduleChanged {
+        opens_at_ms: state.terms().opens_at_ms.min(now_ms),
+        closes_at_ms: state.terms().closes_at_ms.filter(|at_ms| *at_ms > now_ms),
+        operation,
+    })
+    .await
+}
+
+/// Closes a sale now.
+pub async fn close(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    let now_ms = operator.shared.clock.unix_ms();
+    change(&operator, &caller, &id, &headers, &body, |operation, state| Record::ScheduleChanged {
+        opens_at_ms: state.terms().opens_at_ms,
+        closes_at_ms: Some(state.log_time_at(now_ms)),
+        operation,
+    })
+    .await
+}
+
+/// Stops a sale; the true count is kept.
+pub async fn pause(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SalePaused {
+        operation,
+    })
+    .await
+}
+
+/// Goes on after a pause.
+pub async fn resume(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SaleResumed {
+        operation,
+    })
+    .await
+}
+
+/// Ends a sale for ever.
+pub async fn archive(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SaleArchived {
+        operation,
+    })
+    .await
+}
+
+/// Sets the units left.
+pub async fn restock(
+    State(operator): State<Arc<Operator>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Coded {
+    let quantity = match parse(&body).and_then(|Restock { quantity }| {
+        check_quantity(quantity)?;
+        Ok(quantity)
+    }) {
+        Ok(quantity) => quantity,
+        Err(refusal) => return refusal,
+    };
+    change(&operator, &caller, &id, &headers, b"", |operation, _| Record::CapacityChanged {
+        to: CapacityTarget::Remaining(quantity),
+        operation,
+    })
+    .await
+}
+
+async fn change(
+    operator: &Operator,
+    caller: &Caller,
+    id: &str,
+    headers: &HeaderMap,
+    nothing: &[u8],
+    record: impl FnOnce(OperationId, &SaleState) -> Record,
+) -> Coded {
+    answer(async {
+        if !nothing.is_empty() {
+            let Nothing {} = parse(nothing)?;
+        }
+        let product = parse_product(id)?;
+        let operation = operation(headers)?.ok_or_else(|| {
+            missing_key("send an Idempotency-Key, so that a repetition is applied once")
+        })?;
+        let record = operator
+            .shared
+            .applied()
+            .with_state(&product, |state| record(operation, state))
+            .ok_or_else(unknown_product)?;
+        let outcome = write(operator, caller, product, record).await?;
+        let (status, reason) = match outcome {
+            Outcome::Applied => ("applied", None),
+            Outcome::Ignored(why) => ("ignored", Some(why)),
+            outcome => return Err(conflict(outcome)),
+        };
+        let product = described(operator, &product)?;
+        Ok(reply::json_value(Code::Ok, &Changed { status, reason, product }))
+    })
+    .await
+}
+
+/// Writes one record of an operator's and logs who did it.
+pub(super) async fn write(
+    operator: &Operator,
+    caller: &Caller,
+    product: ProductId,
+    record: Record,
+) -> Result<Outcome, Coded> {
+    let kind = record.kind();
+    let decided = operator.desk.write(Append { product, record, subject: None }).await;
+    match decided {
+        Ok(decided) => {
+            tracing::info!(
+                operator = caller.name,
+                %product,
+                record = kind,
+                outcome = decided.outcome.name(),
+                offset = decided.offset,
+                "operator record"
+            );
+            Ok(decided.outcome)
+        }
+        Err(NoOutcome::NotWritten) => {
+            Err(reply::problem_because(Code::Busy, "the order log takes nothing at the moment"))
+        }
+        Err(NoOutcome::Unknown) => Err(reply::problem_because(
+            Code::OutcomeUnknown,
+            "the order log stopped; send the call again with the same Idempotency-Key",
+        )),
+    }
+}
+
+async fn answer(result: impl Future<Output = Result<Coded, Coded>>) -> Coded {
+    result.await.unwrap_or_else(|refusal| refusal)
+}
+
+fn new_sale(operator: &Operator, quantity: u32) -> SaleOpened {
+    let defaults = &operator.shared.config.orders;
+    SaleOpened {
+        capacity: quantity,
+        per_buyer_limit: defaults.per_buyer_limit,
+        repeat_window_ms: defaults.repeat_window_seconds.saturating_mul(1_000),
+        opens_at_ms: operator.shared.clock.unix_ms(),
+        closes_at_ms: None,
+        key_fingerprints: operator.shared.identity.fingerprints().clone(),
+        rules_version: RULES_VERSION,
+        operation: None,
+    }
+}
+
+fn check_terms(terms: &SaleOpened) -> Result<(), Coded> {
+    if terms.per_buyer_limit == 0 || terms.per_buyer_limit > PER_BUYER_LIMIT_MAX {
+        return Err(invalid(&format!("perBuyerLimit must be 1 to {PER_BUYER_LIMIT_MAX}")));
+    }
+    if terms.repeat_window_ms > REPEAT_WINDOW_SECONDS_MAX * 1_000 {
+        return Err(invalid(&format!(
+            "repeatWindowSeconds must be at most {REPEAT_WINDOW_SECONDS_MAX}"
+        )));
+    }
+    if terms.closes_at_ms.is_some_and(|at_ms| at_ms <= terms.opens_at_ms) {
+        return Err(invalid("closesAt must be after opensAt"));
+    }
+    Ok(())
+}
+
+fn check_quantity(quantity: u32) -> Result<(), Coded> {
+    if quantity > QUANTITY_MAX {
+        return Err(invalid(&format!("quantity must be at most {QUANTITY_MAX}")));
+    }
+    Ok(())
+}
+
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Coded> {
+    serde_json::from_slice(body).map_err(|error| invalid(&error.to_string()))
+}
+
+fn parse_product(id: &str) -> Result<ProductId, Coded> {
+    id.parse().map_err(|why| invalid(&format!("productId {why}")))
+}
+
+fn invalid(detail: &str) -> Coded {
+    reply::problem_because(Code::InvalidRequest, detail)
+}
+
+fn missing_key(detail: &str) -> Coded {
+    reply::problem_because(Code::MissingIdempotencyKey, detail)
+}
+
+fn unknown_product() -> Coded {
+    reply::problem_because(Code::UnknownProduct, "there is no product of this id")
+}
+
+fn conflict(outcome: Outcome) -> Coded {
+    let detail = match outcome {
+        Outcome::Ignored(Ignored::AlreadyOpened) => {
+            "this product has been opened before; a product id is never used again"
+        }
+        Outcome::Ignored(Ignored::Archived) => "this product is archived",
+        _ => "the record had no effect",
+    };
+    reply::problem_because(Code::Conflict, detail)
+}
+
+/// The operation id from `Idempotency-Key` or `x-idempotency-key`, quotes stripped.
+fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
+    let mut values =
+        headers.get_all("idempotency-key").iter().chain(headers.get_all("x-idempotency-key"));
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(missing_key("send one Idempotency-Key"));
+    }
+    let text = value.to_str().unwrap_or_default().trim_matches('"');
+    text.parse().map(Some).map_err(|why| missing_key(&format!("the Idempotency-Key {why}")))
+}
+
+fn described(operator: &Operator, product: &ProductId) -> Result<Product, Coded> {
+    describe(operator, product).ok_or_else(unknown_product)
+}
+
+fn describe(operator: &Operator, product: &ProductId) -> Option<Product> {
+    let pending = operator.shared.gate.pending(product);
+    let now_ms = operator.shared.clock.unix_ms();
+    operator.shared.applied().with_state(product, |state| Product {
+        product_id: product.to_string(),
+        capacity: state.terms().capacity,
+        sold: state.sold(),
+        remaining: state.remaining(),
+        pending,
+        paused: state.paused(),
+        archived: state.archived(),
+        status: state.status(now_ms).word(),
+        opens_at: state.terms().opens_at_ms,
+        closes_at: state.terms().closes_at_ms,
+        per_buyer_limit: state.terms().per_buyer_limit,
+        repeat_window_seconds: state.terms().repeat_window_ms / 1_000,
+        generation: state.generation(),
+        offset: state.applied_offset(),
+    })
+}

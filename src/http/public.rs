@@ -1,0 +1,243 @@
+//! The public listener: its routes, on one page, and the way of every request.
+//!
+//! `POST /order` is matched before anything else. The order of the checks is the contract, so there are no
+//! layers here: [`respond`] reads the request, a handler answers, the answer is counted and sent.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ALLOW, HeaderValue};
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+
+use super::code::Code;
+use super::cors::Cors;
+use super::counters::Counters;
+use super::reply::{self, Coded, Prepared, Reply};
+use super::shared::Shared;
+use super::{health, orders, products, session};
+use crate::guard::{Now, PassCache, Request};
+use crate::place_order::Node;
+
+/// What the requests of one thread share.
+pub struct PublicThread {
+    /// The parts of the node.
+    pub shared: Arc<Shared>,
+    /// This thread's way to gate and log.
+    pub node: Node,
+    /// Passes that were verified on this thread.
+    pub passes: RefCell<PassCache>,
+    /// Answers built once.
+    pub prepared: Prepared,
+    counters: Arc<Counters>,
+    cors: Cors,
+    under_way: Cell<usize>,
+    under_way_max: usize,
+}
+
+/// One request, read to its end within the limits.
+pub struct Received {
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    body: Bytes,
+    peer: IpAddr,
+}
+
+impl Received {
+    /// What the guard looks at.
+    pub fn view(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            target: &self.target,
+            headers: &self.headers,
+            body: &self.body,
+            peer: self.peer,
+        }
+    }
+
+    /// The query, without its question mark.
+    pub fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl PublicThread {
+    /// Joins what a thread needs; `index` is its number.
+    pub fn new(shared: Arc<Shared>, node: Node, passes: PassCache, index: usize) -> Self {
+        let http = &shared.config.http;
+        Self {
+            counters: shared.counters[index].clone(),
+            cors: Cors::new(&http.cors_origins),
+            under_way: Cell::new(0),
+            under_way_max: http.attempts_max.div_ceil(shared.counters.len()).max(1),
+            prepared: Prepared::default(),
+            passes: RefCell::new(passes),
+            shared,
+            node,
+        }
+    }
+
+    /// The time, by both clocks.
+    pub fn now(&self) -> Now {
+        let clock = self.node.clock();
+        Now { unix_ms: clock.unix_ms(), monotonic_us: clock.monotonic_us() }
+    }
+}
+
+/// Answers one request of `peer`.
+pub async fn respond(
+    thread: Rc<PublicThread>,
+    peer: IpAddr,
+    request: http::Request<Incoming>,
+) -> Reply {
+    let origin = thread.cors.allowed(request.headers());
+    let Coded { code, mut reply } = match UnderWay::enter(&thread) {
+        Some(_under_way) => handle(&thread, peer, request).await,
+        None => thread.prepared.problem(Code::Overloaded).retry_after_us(1_000_000),
+    };
+    thread.counters.count(code);
+    if let Some(origin) = origin {
+        Cors::open(&mut reply, origin);
+    }
+    reply
+}
+
+async fn handle(
+    thread: &Rc<PublicThread>,
+    peer: IpAddr,
+    request: http::Request<Incoming>,
+) -> Coded {
+    if Cors::is_preflight(request.method(), request.headers()) {
+        return Cors::preflight();
+    }
+    let received = match receive(thread, peer, request).await {
+        Ok(received) => received,
+        Err(code) => return thread.prepared.problem(code),
+    };
+    if received.method == Method::POST && received.target == "/order" {
+        return orders::place(thread, &received).await;
+    }
+    route(thread, &received).await
+}
+
+/// The whole route table of the public listener.
+async fn route(thread: &Rc<PublicThread>, received: &Received) -> Coded {
+    let path = received.target.split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (received.method.as_str(), segments.as_slice()) {
+        ("POST", ["order"]) => orders::place(thread, received).await,
+        ("POST", ["session"]) => session::open(thread, received),
+        ("GET", ["orders"]) => orders::feed(thread, received).await,
+        ("GET", ["orders", id]) => orders::show(thread, received, id).await,
+        ("POST", ["orders", id, "cancel"]) => orders::cancel(thread, received, id).await,
+        ("GET", ["products", id]) => products::show(thread, received, id),
+        ("GET", ["livez"]) => health::livez(),
+        ("GET", ["readyz"]) => health::readyz(&thread.shared),
+        ("GET", ["openapi.json"]) => reply::json(Code::Ok, super::openapi::json()),
+        (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
+        (_, ["orders" | "livez" | "readyz" | "openapi.json"]) | (_, ["orders" | "products", _]) => {
+            other_method(thread, "GET")
+        }
+        _ => thread.prepared.problem(Code::NotFound),
+    }
+}
+
+fn other_method(thread: &PublicThread, allowed: &'static str) -> Coded {
+    let problem = thread.prepared.problem(Code::MethodNotAllowed);
+    problem.with(ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// Check 1: reads the request within the limits of headers, body and time.
+async fn receive(
+    thread: &PublicThread,
+    peer: IpAddr,
+    request: http::Request<Incoming>,
+) -> Result<Received, Code> {
+    let limits = &thread.shared.config.http;
+    let (head, body) = request.into_parts();
+    if head.headers.len() > limits.headers_max {
+        return Err(Code::HeadersTooLarge);
+    }
+    let mut body = std::pin::pin!(read_body(body, limits.body_bytes_max));
+    // A body mostly comes in one piece with its headers; only one that does not needs a timer.
+    let body = match poll_once(body.as_mut()).await {
+        Some(body) => body,
+        None => {
+            let timeout = Duration::from_millis(limits.body_timeout_ms);
+            tokio::time::timeout(timeout, body).await.unwrap_or(Err(Code::BodyTimeout))
+        }
+    }?;
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_owned();
+    Ok(Received { method: head.method, target, headers: head.headers, body, peer })
+}
+
+async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Code> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(Code::BodyTooLarge);
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Code::BodyBroken)?.into_data() else {
+            continue; // trailers
+        };
+        if first.len() + rest.len() + data.len() > bytes_max {
+            return Err(Code::BodyTooLarge);
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::from(first.as_ref());
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+async fn poll_once<F: Future + Unpin>(mut future: F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match std::pin::Pin::new(&mut future).poll(cx) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// A request's place among those under way on its thread.
+struct UnderWay(Rc<PublicThread>);
+
+impl UnderWay {
+    fn enter(thread: &Rc<PublicThread>) -> Option<Self> {
+        let now = thread.under_way.get();
+        if now >= thread.under_way_max {
+            return None;
+        }
+        thread.under_way.set(now + 1);
+        Some(Self(thread.clone()))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}

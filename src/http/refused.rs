@@ -1,0 +1,62 @@
+//! The guard's refusals as answers.
+
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+
+use super::code::Code;
+use super::public::PublicThread;
+use super::reply::{self, Coded, FieldProblem, Particulars};
+use crate::guard::{Forbidden, Refusal, Refused};
+
+/// The answer to a refusal.
+pub fn answer(thread: &PublicThread, refused: &Refused) -> Coded {
+    thread.prepared.with_rate(without_rate(thread, &refused.refusal), refused.rate.as_ref())
+}
+
+fn without_rate(thread: &PublicThread, refusal: &Refusal) -> Coded {
+    let prepared = &thread.prepared;
+    match refusal {
+        Refusal::Blocked => prepared.problem(Code::Blocked),
+        Refusal::TooManyRequests { retry_after_ms } => {
+            prepared.problem(Code::TooManyRequests).retry_after_us(retry_after_ms * 1_000)
+        }
+        Refusal::Unauthenticated(detail) => reply::problem_because(Code::Unauthorized, detail)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        Refusal::RequestExpired { server_time_ms } => reply::problem(
+            Code::RequestExpired,
+            &Particulars {
+                detail: Some(
+                    "x-request-time must be the time in Unix milliseconds, within 30 s of ours",
+                ),
+                server_time_ms: Some(*server_time_ms),
+                ..Particulars::default()
+            },
+        ),
+        Refusal::InvalidSignature => prepared.problem(Code::InvalidSignature),
+        Refusal::MissingIdempotencyKey(detail) => {
+            reply::problem_because(Code::MissingIdempotencyKey, detail)
+        }
+        Refusal::UnsupportedMediaType => reply::problem_because(
+            Code::UnsupportedMediaType,
+            "the body must be application/json without a content coding",
+        ),
+        Refusal::InvalidRequest(fields) => {
+            let details: Vec<FieldProblem<'_>> = fields
+                .iter()
+                .map(|field| FieldProblem { field: field.field, message: &field.message })
+                .collect();
+            reply::problem(
+                Code::InvalidRequest,
+                &Particulars { details: &details, ..Particulars::default() },
+            )
+        }
+        Refusal::Forbidden(Forbidden::OtherUser) => prepared.problem(Code::UserMismatch),
+        Refusal::Forbidden(Forbidden::UserBlocked) => prepared.problem(Code::UserBlocked),
+        Refusal::Forbidden(Forbidden::MissingRole(role)) => reply::problem_because(
+            Code::Forbidden,
+            &format!("this call needs the role {role:?} of the API client"),
+        ),
+        Refusal::SlowDown { retry_after_ms } => {
+            prepared.problem(Code::SlowDown).retry_after_us(retry_after_ms * 1_000)
+        }
+    }
+}

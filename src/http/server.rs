@@ -1,0 +1,371 @@
+//! Accepting connections, the threads that serve them, and draining.
+//!
+//! One acceptor hands each public connection to the thread with the fewest. Each thread has a runtime of
+//! its own, so an answer from memory crosses no thread. The operator's listener has a thread of its own: a
+//! flood on the public one does not shut the operator out.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{self, Connections};
+use super::operator::auth::Tokens;
+use super::operator::desk::Desk;
+use super::operator::{self, Operator};
+use super::public::{self, PublicThread};
+use super::shared::Shared;
+use crate::place_order::Node;
+
+/// Pause after an accept that failed (out of file descriptors, most likely), in milliseconds.
+const ACCEPT_PAUSE_MS: u64 = 100;
+/// Connections of the operator's listener.
+const OPERATOR_CONNECTIONS_MAX: usize = 256;
+
+/// The two bound sockets, with their TLS.
+pub struct Listeners {
+    /// Shoppers and shops.
+    pub public: std::net::TcpListener,
+    /// TLS of the public one.
+    pub public_tls: Option<TlsAcceptor>,
+    /// Operators.
+    pub operator: std::net::TcpListener,
+    /// TLS of the operator's.
+    pub operator_tls: Option<TlsAcceptor>,
+}
+
+/// Why the listeners could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The operating system gave no thread or no runtime.
+    #[error("cannot start a serving thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// A socket is unusable.
+    #[error("cannot use a listening socket: {0}")]
+    Socket(#[source] std::io::Error),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+}
+
+/// The running listeners.
+pub struct Running {
+    phase: watch::Sender<Phase>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Starts all threads.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn start(
+        shared: &Arc<Shared>,
+        listeners: Listeners,
+        tokens: Tokens,
+    ) -> Result<Self, ServeError> {
+        let (phase, watcher) = watch::channel(Phase::Serving);
+        let mut threads = Vec::new();
+        let mut workers = Vec::new();
+        let addresses = Arc::new(PerAddress::new(shared.config.http.connections_per_ip_max));
+        for index in 0..shared.counters.len() {
+            let (sender, inbox) = mpsc::unbounded_channel();
+            workers.push(Worker { sender, open: Arc::default() });
+            let (shared, tls) = (shared.clone(), listeners.public_tls.clone());
+            let phase = watcher.clone();
+            threads.push(spawn(&format!("http-{index}"), move || {
+                serve_public(shared, index, inbox, tls, phase)
+            })?);
+        }
+        let acceptor =
+            Acceptor { workers, addresses, connections_max: shared.config.http.connections_max };
+        let (socket, phase_of_acceptor) = (listeners.public, watcher.clone());
+        socket.set_nonblocking(true).map_err(ServeError::Socket)?;
+        threads.push(spawn("http-accept", move || accept(socket, acceptor, phase_of_acceptor))?);
+        let (shared, socket, tls) = (shared.clone(), listeners.operator, listeners.operator_tls);
+        socket.set_nonblocking(true).map_err(ServeError::Socket)?;
+        threads
+            .push(spawn("operator", move || serve_operator(shared, tokens, socket, tls, watcher))?);
+        Ok(Self { phase, threads })
+    }
+
+    /// Stops taking connections, lets what is under way end, and waits for the threads.
+    pub fn drain(self) {
+        let _ = self.phase.send(Phase::Draining);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a serving thread panicked");
+            }
+        }
+    }
+}
+
+/// Starts a thread with a runtime of its own. What `main` makes stays on that thread.
+fn spawn<F: Future<Output = ()> + 'static>(
+    name: &str,
+    main: impl FnOnce() -> F + Send + 'static,
+) -> Result<JoinHandle<()>, ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Thread)?;
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || LocalSet::new().block_on(&runtime, main()))
+        .map_err(ServeError::Thread)
+}
+
+type Accepted = (std::net::TcpStream, IpAddr, Place);
+
+struct Worker {
+    sender: mpsc::UnboundedSender<Accepted>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection's place among those of its worker and of its address; given back however it ends.
+struct Place {
+    open: Arc<AtomicUsize>,
+    _address: AddressPlace,
+}
+
+impl Place {
+    fn take(address: AddressPlace, open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self { open: open.clone(), _address: address }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Acceptor {
+    workers: Vec<Worker>,
+    addresses: Arc<PerAddress>,
+    connections_max: usize,
+}
+
+async fn accept(
+    socket: std::net::TcpListener,
+    acceptor: Acceptor,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let listener = match TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "cannot use the public socket"),
+    };
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => acceptor.hand_over(stream, peer).await,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                }
+            },
+            _ = phase.changed() => return,
+        }
+    }
+}
+
+impl Acceptor {
+    async fn hand_over(&self, stream: TcpStream, peer: SocketAddr) {
+        let open: usize = self.workers.iter().map(|w| w.open.load(Ordering::Relaxed)).sum();
+        let place = self.addresses.enter(peer.ip());
+        let least = self.workers.iter().min_by_key(|w| w.open.load(Ordering::Relaxed));
+        let (Some(place), Some(worker), true) = (place, least, open < self.connections_max) else {
+            return shed(stream).await;
+        };
+        // A stream belongs to the runtime that made it; the worker registers it anew.
+        if let Ok(stream) = stream.into_std() {
+            let place = Place::take(place, &worker.open);
+            let _ = worker.sender.send((stream, peer.ip(), place));
+        }
+    }
+}
+
+/// Tells one connection too many so, without waiting for it.
+async fn shed(mut stream: TcpStream) {
+    let answer = stream.write_all(connection::SHED_ANSWER);
+    let _ = tokio::time::timeout(Duration::from_millis(1), answer).await;
+}
+
+async fn serve_public(
+    shared: Arc<Shared>,
+    index: usize,
+    mut inbox: mpsc::UnboundedReceiver<Accepted>,
+    tls: Option<TlsAcceptor>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let node = Node::new(
+        shared.clock.clone(),
+        shared.gate.clone(),
+        shared.log.handle(),
+        shared.applied().clone(),
+    );
+    let passes = shared.guard.cache();
+    let connections = Connections::new(&shared.config.http);
+    let thread = Rc::new(PublicThread::new(shared.clone(), node, passes, index));
+    tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
+    loop {
+        tokio::select! {
+            accepted = inbox.recv() => {
+                let Some((stream, peer, place)) = accepted else { break };
+                let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                let connections = connections.clone();
+                let (thread, tls) = (thread.clone(), tls.clone());
+                tokio::task::spawn_local(async move {
+                    let shared = thread.shared.clone();
+                    let limits = &shared.config.http;
+                    connection::serve(connections, stream, tls, limits, |watch| {
+                        service_fn(move |request| {
+                            let under_way = watch.request();
+                            let thread = thread.clone();
+                            async move {
+                                let reply = public::respond(thread, peer, request).await;
+                                drop(under_way);
+                                Ok(reply)
+                            }
+                        })
+                    })
+                    .await;
+                    drop(place);
+                });
+            }
+            _ = phase.changed() => break,
+        }
+    }
+    drained(&connections, shared.config.http.drain_timeout_ms).await;
+}
+
+async fn serve_operator(
+    shared: Arc<Shared>,
+    tokens: Tokens,
+    socket: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let listener = match TcpListener::from_std(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "cannot use the operator's socket"),
+    };
+    let connections = Connections::new(&shared.config.http);
+    tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
+    let desk = Desk::start(shared.log.handle());
+    let router = operator::router(Arc::new(Operator { shared: shared.clone(), desk, tokens }));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _peer)) = accepted else {
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                    continue;
+                };
+                if connections.len() >= OPERATOR_CONNECTIONS_MAX {
+                    shed(stream).await;
+                    continue;
+                }
+                let (connections, shared) = (connections.clone(), shared.clone());
+                let (router, tls) = (router.clone(), tls.clone());
+                tokio::task::spawn_local(async move {
+                    let limits = &shared.config.http;
+                    connection::serve(connections, stream, tls, limits, |watch| {
+                        let router = TowerToHyperService::new(router);
+                        service_fn(move |request| {
+                            let under_way = watch.request();
+                            let reply = hyper::service::Service::call(&router, request);
+                            async move {
+                                let reply = reply.await;
+                                drop(under_way);
+                                reply
+                            }
+                        })
+                    })
+                    .await;
+                });
+            }
+            _ = phase.changed() => break,
+        }
+    }
+    drop(listener);
+    drained(&connections, shared.config.http.drain_timeout_ms).await;
+}
+
+/// Waits until no connection is left, or the time is up.
+async fn drained(connections: &Rc<Connections>, timeout_ms: u64) {
+    const POLL: Duration = Duration::from_millis(10);
+    connections.drain();
+    let wait = async {
+        while !connections.is_empty() {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_millis(timeout_ms), wait).await.is_err() {
+        tracing::warn!(open = connections.len(), "connections were still open when time was up");
+    }
+}
+
+/// How many connections each address has (IPv6: each /64).
+struct PerAddress {
+    max: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place among those of its address.
+struct AddressPlace(Option<(Arc<PerAddress>, IpAddr)>);
+
+impl PerAddress {
+    fn new(max: usize) -> Self {
+        Self { max, open: Mutex::default() }
+    }
+
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
+        if self.max == 0 {
+            return Some(AddressPlace(None));
+        }
+        let address = prefix(peer);
+        let mut open = self.open.lock();
+        let count = open.entry(address).or_insert(0);
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPlace(Some((self.clone(), address))))
+    }
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let Some((addresses, address)) = self.0.take() else { return };
+        let mut open = addresses.open.lock();
+        if let Some(count) = open.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&address);
+            }
+        }
+    }
+}
+
+fn prefix(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),
+    }
+}

@@ -1,0 +1,70 @@
+//! What all threads of a node share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::guard::Guard;
+use crate::keys::IdentityKeys;
+use crate::ledger::Ledger;
+use crate::log::{Applied, OrderLog};
+use crate::place_order::END_SEEN_AGE_US_MAX;
+
+use super::counters::Counters;
+
+/// The parts of a node.
+pub struct Shared {
+    /// The configuration, for good.
+    pub config: Config,
+    /// The clock.
+    pub clock: Clock,
+    /// The keys behind order ids and buyer references.
+    pub identity: Arc<IdentityKeys>,
+    /// Checks 2 to 10.
+    pub guard: Guard,
+    /// The gate.
+    pub gate: Arc<Gate>,
+    /// The order log.
+    pub log: OrderLog,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// One block of counts for each public thread.
+    pub counters: Vec<Arc<Counters>>,
+    /// Fills a buffer with random bytes.
+    pub random: fn(&mut [u8]),
+    /// Set when the program begins to stop.
+    pub stopping: AtomicBool,
+}
+
+impl Shared {
+    /// The applied state.
+    pub fn applied(&self) -> &Arc<Applied> {
+        self.log.applied()
+    }
+
+    /// Whether the log's end was seen lately.
+    pub fn log_in_sight(&self) -> bool {
+        let age_us = self.clock.monotonic_us().saturating_sub(self.applied().end_seen_us());
+        age_us <= END_SEEN_AGE_US_MAX
+    }
+
+    /// Whether new requests should be sent here, and if not, why.
+    pub fn readiness(&self) -> Result<(), &'static str> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err("stopping");
+        }
+        if !self.log_in_sight() {
+            return Err("the end of the order log is out of sight");
+        }
+        Ok(())
+    }
+
+    /// 16 random bytes.
+    pub fn random_16(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        (self.random)(&mut bytes);
+        bytes
+    }
+}

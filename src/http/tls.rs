@@ -1,0 +1,60 @@
+//! TLS of a listener: rustls, TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN (RFC 7301).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+/// Why a listener's TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read as PEM.
+    #[error("cannot read {path} as PEM: {source}")]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not fit, or are of no supported kind.
+    #[error("cannot use the certificate {path} with its key: {source}")]
+    Unusable {
+        /// The certificate file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// Reads certificate chain and key. Neither given: no TLS.
+///
+/// # Errors
+/// A file is missing, is not PEM, or the two do not fit.
+pub fn acceptor(
+    cert_file: Option<&Path>,
+    key_file: Option<&Path>,
+) -> Result<Option<TlsAcceptor>, TlsError> {
+    let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
+        return Ok(None);
+    };
+    let pem = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TlsError::Pem { path, source }
+    };
+    let chain = CertificateDer::pem_file_iter(cert_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(pem(cert_file))?;
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(pem(key_file))?;
+    let unusable = |source| TlsError::Unusable { path: cert_file.to_owned(), source };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}

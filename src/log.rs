@@ -1,0 +1,172 @@
+//! The order log: the totally ordered records of all products. *The log decides*: an order is accepted
+//! when its record is durable here and the state applied through it says `Confirmed`.
+//!
+//! Invariants, whatever the backend:
+//! - a decision is handed out only after its record is durable and applied to [`Applied`];
+//! - readers of [`Applied`] never see what is not durable;
+//! - once the log has failed it writes nothing more: what was undecided is [`Lost`], and a further append
+//!   is [`NotAppended::Stopped`].
+//!
+//! [`OrderLog`] is shared by all threads; each thread takes one [`LogHandle`], which receives the
+//! thread's decisions as one message a batch.
+
+use std::sync::Arc;
+
+use crate::sale::{Outcome, ProductId, Record, UserId};
+
+pub mod applied;
+mod delivery;
+pub mod memory;
+pub mod sqlite;
+
+pub use applied::{Applied, AppliedBatch, Level, Observer};
+pub use delivery::{NextBatch, Undecided};
+pub use memory::MemoryLog;
+pub use sqlite::SqliteLog;
+
+use delivery::{Inbox, Ticket};
+
+/// The log of this deployment. Cheap to clone.
+#[derive(Clone)]
+pub enum OrderLog {
+    /// An append-only SQLite table with one writer and group commit.
+    Sqlite(SqliteLog),
+    /// Records in memory that are decided when the owner says so: for simulation and tests.
+    Memory(MemoryLog),
+}
+
+/// A record on its way into the log.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The product that it is about.
+    pub product: ProductId,
+    /// What it says.
+    pub record: Record,
+    /// Who buys, in the shop's words: for `OrderProposed` only. Kept apart from the record, so that it
+    /// can be erased, and kept only if the order is confirmed.
+    pub subject: Option<UserId>,
+}
+
+/// What became of a record. It is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// What the state made of it.
+    pub outcome: Outcome,
+    /// Its place in the log.
+    pub offset: u64,
+    /// Its log time, Unix milliseconds.
+    pub log_time_ms: u64,
+}
+
+/// Why nothing was appended. Nothing was written, so a retry is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAppended {
+    /// As many records wait as may wait (`data.queue_records_max`).
+    #[error("the log's queue is full")]
+    QueueFull,
+    /// The log is stopping or has failed.
+    #[error("the log has stopped")]
+    Stopped,
+    /// The record could not be read back, such as one over
+    /// [`RECORD_BYTES_MAX`](crate::sale::record::RECORD_BYTES_MAX). A retry of the same record fails too.
+    #[error("the record is too large or in a format that this build does not read")]
+    Invalid,
+}
+
+/// The log stopped before the decision was known: the record may be in it or not. A retry with the same
+/// idempotency key settles it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log stopped before the outcome was known")]
+pub struct Lost;
+
+/// A record that waits for its decision, and where the decision goes.
+struct Queued {
+    append: Append,
+    ticket: Ticket,
+}
+
+impl OrderLog {
+    /// The applied state, which all threads read.
+    pub fn applied(&self) -> &Arc<Applied> {
+        match self {
+            Self::Sqlite(log) => log.applied(),
+            Self::Memory(log) => log.applied(),
+        }
+    }
+
+    /// Writes what is queued, closes the store and ends the log's threads.
+    pub fn stop(&self) {
+        match self {
+            Self::Sqlite(log) => log.stop(),
+            Self::Memory(_) => {}
+        }
+    }
+
+    /// This thread's way to append. Must be called inside a `LocalSet`: it spawns a local task that hands
+    /// out the decisions.
+    pub fn handle(&self) -> LogHandle {
+        let (inbox, way) = match self {
+            Self::Sqlite(log) => (log.ports().open(), Way::Sqlite(log.queue())),
+            Self::Memory(log) => (log.ports().open(), Way::Memory(log.clone())),
+        };
+        LogHandle { inbox, way }
+    }
+}
+
+/// One thread's way to append records and to learn of decisions.
+pub struct LogHandle {
+    inbox: Inbox,
+    way: Way,
+}
+
+enum Way {
+    Sqlite(sqlite::Queue),
+    Memory(MemoryLog),
+}
+
+impl LogHandle {
+    /// Queues a record. Dropping the future does not take the record back.
+    ///
+    /// # Errors
+    /// [`NotAppended`]; nothing was written then.
+    pub fn append(&self, append: Append) -> Result<Undecided, NotAppended> {
+        if self.inbox.ended() {
+            return Err(NotAppended::Stopped);
+        }
+        if !reads_back(&append.record) {
+            return Err(NotAppended::Invalid);
+        }
+        let undecided = self.inbox.reserve();
+        let queued = Queued { append, ticket: undecided.ticket() };
+        let sent = match &self.way {
+            Way::Sqlite(queue) => queue.try_send(queued),
+            Way::Memory(log) => log.try_send(queued),
+        };
+        match sent {
+            Ok(()) => Ok(undecided),
+            Err(why) => {
+                undecided.release();
+                Err(why)
+            }
+        }
+    }
+
+    /// Resolves when a batch has been applied after this call (it counts from the call, not from the
+    /// first poll, so a caller can take it, look at the state, and then await it). It may resolve once too
+    /// often, never too late; also when the log has stopped.
+    pub fn next_batch(&self) -> NextBatch {
+        self.inbox.next_batch()
+    }
+}
+
+/// Whether a start could read the record again. A plain proposal has nothing of variable size and is not
+/// tried: it is the hot path.
+fn reads_back(record: &Record) -> bool {
+    match record {
+        Record::OrderProposed(proposal) if proposal.sealed_user.is_none() => true,
+        _ => Record::decode(&record.encode()).is_ok(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

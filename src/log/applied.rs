@@ -1,0 +1,152 @@
+//! The applied state that all threads of a node read.
+//!
+//! Invariants:
+//! - it holds only what is durable in the log, because [`Applied::apply_batch`] is called with durable
+//!   records alone, by one thread, in log order;
+//! - products come and never go; an archived one keeps its small remainder.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+
+use crate::sale::{
+    Book, BuyerRef, LogEntry, OrderId, OrderView, Outcome, ProductId, Record, SaleState,
+};
+
+type Products = HashMap<ProductId, Arc<RwLock<SaleState>>>;
+
+/// Told what each batch changed, on the thread that applies: it must be quick and must not block.
+pub type Observer = Box<dyn Fn(&AppliedBatch<'_>) + Send + Sync>;
+
+/// What one applied batch changed.
+pub struct AppliedBatch<'a> {
+    /// The levels of the products that the batch touched, in log order: of several for one product, the
+    /// last one counts.
+    pub levels: &'a [Level],
+    /// The proposals that were decided in this batch, whatever their outcome.
+    pub decided: &'a [(ProductId, BuyerRef)],
+}
+
+/// How many units a product has left as of an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// The product.
+    pub product: ProductId,
+    /// The last record of the product that is counted in.
+    pub offset: u64,
+    /// Units left: capacity − sold.
+    pub remaining: u32,
+}
+
+/// The state of every product, as of the last durable record.
+pub struct Applied {
+    products: ArcSwap<Products>,
+    end_seen_us: AtomicU64,
+    observer: Observer,
+}
+
+impl Applied {
+    /// Starts from the states of `book`; `observer` is told of every batch from here on.
+    pub fn new(book: &Book, observer: Observer) -> Self {
+        let products: Products = book
+            .iter()
+            .map(|(product, state)| (*product, Arc::new(RwLock::new(state.clone()))))
+            .collect();
+        Self { products: ArcSwap::from_pointee(products), end_seen_us: AtomicU64::new(0), observer }
+    }
+
+    /// Reads a product's state under its read lock; `None` if there is no such product. `f` must be
+    /// short: the next batch waits for it.
+    pub fn with_state<R>(&self, product: &ProductId, f: impl FnOnce(&SaleState) -> R) -> Option<R> {
+        let products = self.products.load();
+        let state = products.get(product)?;
+        Some(f(&state.read()))
+    }
+
+    /// All products, sorted.
+    pub fn products(&self) -> Vec<ProductId> {
+        let mut products: Vec<ProductId> = self.products.load().keys().copied().collect();
+        products.sort_unstable();
+        products
+    }
+
+    /// An order of any product that is not archived.
+    pub fn find_order(&self, id: &OrderId) -> Option<(ProductId, OrderView)> {
+        self.products
+            .load()
+            .iter()
+            .find_map(|(product, state)| Some((*product, state.read().order(id)?)))
+    }
+
+    /// When the end of the log was last seen ([`Clock::monotonic_us`](crate::clock::Clock::monotonic_us)).
+    /// A state whose log's end has not been seen for a second must not refuse anybody.
+    pub fn end_seen_us(&self) -> u64 {
+        self.end_seen_us.load(Ordering::Acquire)
+    }
+
+    /// Says that all records up to the log's end at `now_us` are applied.
+    pub fn mark_end_seen(&self, now_us: u64) {
+        self.end_seen_us.store(now_us, Ordering::Release);
+    }
+
+    /// Applies durable records, in log order, and tells the observer. Returns their outcomes, in order.
+    /// Only one thread may call it.
+    pub fn apply_batch(&self, entries: &[LogEntry]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(entries.len());
+        let mut levels = Vec::new();
+        for run in entries.chunk_by(|one, next| one.product == next.product) {
+            levels.extend(self.apply_run(run, &mut outcomes));
+        }
+        let decided: Vec<_> = entries.iter().filter_map(decided_proposal).collect();
+        (self.observer)(&AppliedBatch { levels: &levels, decided: &decided });
+        outcomes
+    }
+
+    /// Applies successive records of one product under one lock.
+    fn apply_run(&self, run: &[LogEntry], outcomes: &mut Vec<Outcome>) -> Option<Level> {
+        let mut run = run;
+        while let [first, rest @ ..] = run {
+            if let Some(state) = self.products.load().get(&first.product) {
+                let mut state = state.write();
+                outcomes
+                    .extend(run.iter().map(|e| state.apply(e.offset, e.appended_at_ms, &e.record)));
+                return Some(level(first.product, &state));
+            }
+            outcomes.push(self.apply_to_unknown(first));
+            run = rest;
+            if run.is_empty() {
+                return self.with_state(&first.product, |state| level(first.product, state));
+            }
+        }
+        None
+    }
+
+    /// What a record about an unknown product comes to is the book's business.
+    fn apply_to_unknown(&self, entry: &LogEntry) -> Outcome {
+        let mut book = Book::default();
+        let outcome = book.apply(entry);
+        if let Some(state) = book.get(&entry.product) {
+            let state = Arc::new(RwLock::new(state.clone()));
+            self.products.rcu(|products| {
+                let mut products = Products::clone(products);
+                products.insert(entry.product, Arc::clone(&state));
+                products
+            });
+        }
+        outcome
+    }
+}
+
+fn level(product: ProductId, state: &SaleState) -> Level {
+    Level { product, offset: state.applied_offset(), remaining: state.remaining() }
+}
+
+fn decided_proposal(entry: &LogEntry) -> Option<(ProductId, BuyerRef)> {
+    match &entry.record {
+        Record::OrderProposed(proposal) => Some((entry.product, proposal.buyer)),
+        _ => None,
+    }
+}

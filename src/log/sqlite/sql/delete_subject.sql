@@ -1,0 +1,1 @@
+DELETE FROM subjects WHERE offset = ?1

@@ -1,0 +1,1 @@
+SELECT digest FROM log WHERE offset = ?1

@@ -1,0 +1,1 @@
+INSERT INTO chores (offset, kind) VALUES (?1, ?2)

@@ -1,0 +1,1 @@
+INSERT INTO subjects (offset, user_id) VALUES (?1, ?2)

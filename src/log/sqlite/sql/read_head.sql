@@ -1,0 +1,1 @@
+SELECT offset, digest FROM head

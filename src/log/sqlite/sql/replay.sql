@@ -1,0 +1,1 @@
+SELECT offset, product, log_time_ms, outcome, record FROM log ORDER BY offset

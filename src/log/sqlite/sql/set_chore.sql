@@ -1,0 +1,1 @@
+UPDATE chores SET scanned_to = ?2, done = ?3 WHERE offset = ?1

@@ -1,0 +1,367 @@
+//! What every backend of the log must do: one function a promise, one case a backend.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rstest::rstest;
+
+use super::sqlite::Options;
+use super::*;
+use crate::clock::Clock;
+use crate::sale::record::{CapacityTarget, KeyFingerprints, RULES_VERSION};
+use crate::sale::{BuyerRef, DuplicateReason, Ignored, OrderId, OrderProposed, SaleOpened};
+
+pub(crate) fn product(name: &str) -> ProductId {
+    name.parse().unwrap()
+}
+
+pub(crate) fn order_id(n: u32) -> OrderId {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&n.wrapping_mul(0x9e37_79b9).to_be_bytes());
+    bytes[12..].copy_from_slice(&n.to_be_bytes());
+    OrderId::from_random_bytes(bytes)
+}
+
+pub(crate) fn buyer(n: u32) -> BuyerRef {
+    let mut bytes = [7; 16];
+    bytes[..4].copy_from_slice(&n.wrapping_mul(0x85eb_ca6b).to_be_bytes());
+    bytes[12..].copy_from_slice(&n.to_be_bytes());
+    BuyerRef::from_bytes(bytes)
+}
+
+pub(crate) fn keys() -> KeyFingerprints {
+    KeyFingerprints { order: "0011223344556677".into(), buyer: "8899aabbccddeeff".into() }
+}
+
+pub(crate) fn opened(name: &str, capacity: u32) -> Append {
+    let terms = SaleOpened {
+        capacity,
+        per_buyer_limit: 1,
+        repeat_window_ms: 0,
+        opens_at_ms: 0,
+        closes_at_ms: None,
+        key_fingerprints: keys(),
+        rules_version: RULES_VERSION,
+    };
+    Append { product: product(name), record: Record::SaleOpened(terms), subject: None }
+}
+
+pub(crate) const START_MS: i64 = 1_700_000_000_000;
+
+/// Buyer `by` of `name` proposes order `n`; the buyer's user id is `user-<by>`.
+pub(crate) fn proposed(name: &str, n: u32, by: u32) -> Append {
+    proposed_in(name, n, by, 0)
+}
+
+pub(crate) fn proposed_in(name: &str, n: u32, by: u32, generation: u64) -> Append {
+    let record = Record::OrderProposed(OrderProposed {
+        order_id: order_id(n),
+        buyer: buyer(by),
+        sealed_user: None,
+        at_ms: START_MS as u64,
+        generation,
+    });
+    let subject = Some(format!("user-{by}").parse().unwrap());
+    Append { product: product(name), record, subject }
+}
+
+pub(crate) fn reversed(name: &str, n: u32) -> Append {
+    let record = Record::OrderReversed {
+        order_id: order_id(n),
+        restock: true,
+        frees_limit: true,
+        reason: "payment failed".into(),
+    };
+    Append { product: product(name), record, subject: None }
+}
+
+pub(crate) fn about(name: &str, record: Record) -> Append {
+    Append { product: product(name), record, subject: None }
+}
+
+/// Runs a test body as a node's thread runs: current-thread runtime, `LocalSet`.
+pub(crate) fn on_a_thread<F: Future>(body: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        tokio::time::timeout(Duration::from_secs(60), body).await.expect("no test takes so long")
+    })
+}
+
+pub(crate) fn options(dir: &std::path::Path) -> Options {
+    Options {
+        dir: dir.into(),
+        batch_records_max: 1_000,
+        queue_records_max: 10_000,
+        key_fingerprints: keys(),
+        page_count_max: None,
+    }
+}
+
+pub(crate) fn must_not_fail() -> sqlite::Fatal {
+    Box::new(|error| panic!("the log failed: {error}"))
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Backend {
+    Sqlite,
+    Memory,
+}
+
+/// A log of some backend, with what a test needs to see of it.
+struct Rig {
+    log: OrderLog,
+    clock: Clock,
+    /// Dropped last: the backend's files.
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    fn start(backend: Backend, queue_records_max: usize, observer: Observer) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(START_MS);
+        let log = match backend {
+            Backend::Sqlite => {
+                let options = Options { queue_records_max, ..options(dir.path()) };
+                let fatal = must_not_fail();
+                let log = SqliteLog::start(&options, clock.clone(), observer, fatal);
+                OrderLog::Sqlite(log.unwrap())
+            }
+            Backend::Memory => {
+                let clock = clock.clone();
+                OrderLog::Memory(MemoryLog::start(Vec::new(), queue_records_max, clock, observer))
+            }
+        };
+        Self { log, clock, _dir: dir }
+    }
+
+    fn plain(backend: Backend) -> Self {
+        Self::start(backend, 10_000, Box::new(|_| {}))
+    }
+
+    /// Where the backend waits to be told, tells it.
+    fn turn_over(&self) {
+        match &self.log {
+            OrderLog::Sqlite(_) => {}
+            OrderLog::Memory(log) => drop(log.commit(usize::MAX)),
+        }
+    }
+
+    async fn decide(&self, handle: &LogHandle, append: Append) -> Decided {
+        let undecided = handle.append(append).unwrap();
+        self.turn_over();
+        undecided.await.unwrap()
+    }
+}
+
+#[rstest]
+fn outcomes_come_back_in_log_order_and_the_state_has_them(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        let first = rig.decide(&handle, opened("shoe", 2)).await;
+        assert_eq!((first.outcome, first.offset), (Outcome::Applied, 1));
+        let waiting: Vec<_> =
+            (1..=100).map(|n| handle.append(proposed("shoe", n, n)).unwrap()).collect();
+        rig.turn_over();
+        let mut offsets = Vec::new();
+        for (index, undecided) in waiting.into_iter().enumerate() {
+            let decided = undecided.await.unwrap();
+            let expected = if index < 2 { Outcome::Confirmed } else { Outcome::SoldOut };
+            assert_eq!(decided.outcome, expected);
+            assert_eq!(decided.log_time_ms, START_MS as u64);
+            offsets.push(decided.offset);
+        }
+        assert_eq!(offsets, (2..=101).collect::<Vec<u64>>());
+        let applied = rig.log.applied();
+        let seen = applied.with_state(&product("shoe"), |s| (s.sold(), s.applied_offset()));
+        assert_eq!(seen, Some((2, 101)));
+        let (of, order) = applied.find_order(&order_id(1)).unwrap();
+        assert_eq!((of, order.offset), (product("shoe"), 2));
+        assert_eq!(applied.products(), [product("shoe")]);
+    });
+}
+
+/// Rule 3, and refusals that the log alone can know.
+#[rstest]
+fn every_kind_of_record_is_decided_as_the_domain_says(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let rig = Rig::plain(backend);
+    let operation = |name: &str| name.parse().unwrap();
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        let cases = [
+            (proposed("shoe", 1, 1), Outcome::Closed),
+            (reversed("shoe", 1), Outcome::Ignored(Ignored::UnknownProduct)),
+            (opened("shoe", 1), Outcome::Applied),
+            (opened("shoe", 9), Outcome::Ignored(Ignored::AlreadyOpened)),
+            (proposed("shoe", 1, 1), Outcome::Confirmed),
+            (proposed("shoe", 2, 2), Outcome::SoldOut),
+            (reversed("shoe", 1), Outcome::Applied),
+            (reversed("shoe", 1), Outcome::Ignored(Ignored::AlreadyReversed)),
+            (proposed("shoe", 3, 3), Outcome::Stale),
+            (proposed_in("shoe", 4, 4, 1), Outcome::Confirmed),
+            (
+                about(
+                    "shoe",
+                    Record::CapacityChanged {
+                        to: CapacityTarget::Remaining(3),
+                        operation: operation("a"),
+                    },
+                ),
+                Outcome::Applied,
+            ),
+            (about("shoe", Record::SalePaused { operation: operation("b") }), Outcome::Applied),
+            (proposed_in("shoe", 5, 5, 2), Outcome::Paused),
+            (about("shoe", Record::SubjectErased { buyer: buyer(4) }), Outcome::Applied),
+            (about("shoe", Record::SaleArchived { operation: operation("c") }), Outcome::Applied),
+            (proposed_in("shoe", 4, 4, 2), Outcome::Closed),
+        ];
+        for (index, (append, expected)) in cases.into_iter().enumerate() {
+            let decided = rig.decide(&handle, append).await;
+            assert_eq!(decided.outcome, expected, "case {index}");
+            assert_eq!(decided.offset, index as u64 + 1);
+        }
+    });
+}
+
+/// Rule 3.
+#[rstest]
+fn the_same_attempt_from_many_threads_is_one_order(#[values(Backend::Sqlite)] backend: Backend) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async { rig.decide(&rig.log.handle(), opened("shoe", 1_000)).await });
+    let (confirmed, repeated) = (AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let log = rig.log.clone();
+            let (confirmed, repeated) = (&confirmed, &repeated);
+            scope.spawn(move || {
+                on_a_thread(async {
+                    let handle = log.handle();
+                    let all: Vec<_> =
+                        (0..250).map(|_| handle.append(proposed("shoe", 1, 1)).unwrap()).collect();
+                    for undecided in all {
+                        match undecided.await.unwrap().outcome {
+                            Outcome::Confirmed => confirmed.fetch_add(1, Ordering::Relaxed),
+                            Outcome::Duplicate(of) => {
+                                assert_eq!(of.reason, DuplicateReason::SameKey);
+                                repeated.fetch_add(1, Ordering::Relaxed)
+                            }
+                            other => panic!("{other:?}"),
+                        };
+                    }
+                });
+            });
+        }
+    });
+    assert_eq!((confirmed.into_inner(), repeated.into_inner()), (1, 999));
+}
+
+#[rstest]
+fn the_observer_hears_of_levels_and_decided_proposals(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let heard = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+    let told = Arc::clone(&heard);
+    let observer: Observer = Box::new(move |batch| {
+        let mut heard = told.lock();
+        heard.0.extend_from_slice(batch.levels);
+        heard.1.extend_from_slice(batch.decided);
+    });
+    let rig = Rig::start(backend, 100, observer);
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        rig.decide(&handle, opened("shoe", 5)).await;
+        rig.decide(&handle, proposed("shoe", 1, 1)).await;
+        rig.decide(&handle, proposed("hat", 1, 2)).await;
+    });
+    let (levels, decided) = heard.lock().clone();
+    let level = |offset, remaining| Level { product: product("shoe"), offset, remaining };
+    assert_eq!(levels, [level(1, 5), level(2, 4)]);
+    assert_eq!(decided, [(product("shoe"), buyer(1)), (product("hat"), buyer(2))]);
+}
+
+#[rstest]
+fn whoever_waits_for_a_batch_is_woken_by_it(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async {
+        let (writes, waits) = (rig.log.handle(), rig.log.handle());
+        let woken = Arc::new(AtomicUsize::new(0));
+        let waiters: Vec<_> = (0..10)
+            .map(|_| {
+                let (batch, woken) = (waits.next_batch(), Arc::clone(&woken));
+                tokio::task::spawn_local(async move {
+                    batch.await;
+                    woken.fetch_add(1, Ordering::Relaxed);
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        rig.decide(&writes, opened("shoe", 5)).await;
+        for waiter in waiters {
+            waiter.await.unwrap();
+        }
+        drop(waits.next_batch());
+        let next = waits.next_batch();
+        rig.decide(&writes, proposed("shoe", 1, 1)).await;
+        next.await;
+    });
+}
+
+#[rstest]
+fn a_caller_that_goes_away_does_not_take_its_record_back(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        rig.decide(&handle, opened("shoe", 5)).await;
+        drop(handle.append(proposed("shoe", 1, 1)).unwrap());
+        let second = rig.decide(&handle, proposed("shoe", 2, 2)).await;
+        assert_eq!(second.offset, 3);
+        assert!(rig.log.applied().find_order(&order_id(1)).is_some());
+    });
+}
+
+#[rstest]
+fn log_time_never_goes_backwards_though_the_clock_does(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        rig.decide(&handle, opened("shoe", 5)).await;
+        rig.clock.set_ms(START_MS - 5_000);
+        let decided = rig.decide(&handle, proposed("shoe", 1, 1)).await;
+        assert_eq!(decided.log_time_ms, START_MS as u64);
+        rig.clock.set_ms(START_MS + 7);
+        let decided = rig.decide(&handle, proposed("shoe", 2, 2)).await;
+        assert_eq!(decided.log_time_ms, START_MS as u64 + 7);
+    });
+}
+
+#[rstest]
+fn what_could_not_be_read_back_is_not_appended(
+    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
+) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        let record = Record::OrderReversed {
+            order_id: order_id(1),
+            restock: true,
+            frees_limit: true,
+            reason: "x".repeat(1_000),
+        };
+        let refused = handle.append(about("shoe", record)).err();
+        assert_eq!(refused, Some(NotAppended::Invalid));
+    });
+}

@@ -1,0 +1,106 @@
+//! The real [`World`]: one thread of a node, with its clock, its gate and its way to the log.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Proposed, World};
+use crate::clock::Clock;
+use crate::gate::{Gate, Verdict};
+use crate::log::{Append, Applied, LogHandle};
+use crate::sale::{BuyerRef, ProductId, SaleState};
+
+/// Attempts of one thread that wait for a unit; a further one is answered "busy" at once.
+pub const UNIT_WAITERS_MAX: usize = 10_000;
+
+/// What the attempts of one thread share. Neither `Send` nor `Sync`: each thread has its own.
+pub struct Node {
+    clock: Clock,
+    gate: Arc<Gate>,
+    log: LogHandle,
+    applied: Arc<Applied>,
+    unit_waiters: Cell<usize>,
+}
+
+impl Node {
+    /// Joins the parts; `log` belongs to the calling thread.
+    pub fn new(clock: Clock, gate: Arc<Gate>, log: LogHandle, applied: Arc<Applied>) -> Self {
+        Self { clock, gate, log, applied, unit_waiters: Cell::new(0) }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The applied state.
+    pub fn applied(&self) -> &Arc<Applied> {
+        &self.applied
+    }
+
+    /// The way to the log.
+    pub fn log(&self) -> &LogHandle {
+        &self.log
+    }
+}
+
+impl World for Node {
+    fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+
+    fn monotonic_us(&self) -> u64 {
+        self.clock.monotonic_us()
+    }
+
+    fn end_seen_us(&self) -> u64 {
+        self.applied.end_seen_us()
+    }
+
+    fn with_state<R>(&self, product: &ProductId, read: impl FnOnce(&SaleState) -> R) -> Option<R> {
+        self.applied.with_state(product, read)
+    }
+
+    async fn admit(&self, product: &ProductId, buyer: &BuyerRef) -> Verdict {
+        self.gate.admit(product, buyer, self.clock.monotonic_us()).await
+    }
+
+    fn release(&self, product: &ProductId, buyer: &BuyerRef) {
+        self.gate.settled(&[(*product, *buyer)]);
+    }
+
+    async fn propose(&self, append: Append, wait_us: u64) -> Proposed {
+        let Ok(undecided) = self.log.append(append) else {
+            return Proposed::NotSent;
+        };
+        match tokio::time::timeout(Duration::from_micros(wait_us), undecided).await {
+            Ok(Ok(decided)) => Proposed::Decided(decided),
+            Ok(Err(_lost)) => Proposed::Lost,
+            Err(_elapsed) => Proposed::TimedOut,
+        }
+    }
+
+    async fn next_batch(&self, wait_us: u64) -> bool {
+        if self.unit_waiters.get() >= UNIT_WAITERS_MAX {
+            return false;
+        }
+        let _place = Place::take(&self.unit_waiters);
+        tokio::time::timeout(Duration::from_micros(wait_us), self.log.next_batch()).await.is_ok()
+    }
+}
+
+/// A place among the waiters, given back when its attempt goes on or hangs up.
+struct Place<'a>(&'a Cell<usize>);
+
+impl<'a> Place<'a> {
+    fn take(waiters: &'a Cell<usize>) -> Self {
+        waiters.set(waiters.get() + 1);
+        Self(waiters)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

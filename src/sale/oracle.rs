@@ -96,6 +96,7 @@ impl What {
                     closes_at_ms: closes_in.map(at),
                     key_fingerprints: KeyFingerprints::default(),
                     rules_version: RULES_VERSION,
+                    operation: None,
                 })
             }
             Self::Propose { order, generations_ago, seconds_ago } => {

@@ -14,7 +14,10 @@
 //! sale/                           the domain; uses nothing
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod gate;
@@ -27,3 +30,4 @@ pub mod log;
 pub mod place_order;
 pub mod sale;
 pub mod signing;
+pub mod telemetry;

@@ -45,6 +45,7 @@ pub(crate) fn opened(name: &str, capacity: u32) -> Append {
         closes_at_ms: None,
         key_fingerprints: keys(),
         rules_version: RULES_VERSION,
+        operation: None,
     };
     Append { product: product(name), record: Record::SaleOpened(terms), subject: None }
 }

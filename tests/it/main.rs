@@ -1,0 +1,3 @@
+//! The one integration test binary: one link, many modules.
+
+mod tidy;

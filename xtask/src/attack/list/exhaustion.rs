@@ -8,6 +8,8 @@ use crate::attack::support::wire::{Answer, Connection};
 
 /// How much later than its time limit a slow sender may be ended, in seconds: the sweep, and a busy machine.
 const LATE_SECONDS: f64 = 4.0;
+/// How long a client that reads nothing may hold its connection, in seconds: the idle time and more.
+const SILENT_SECONDS: f64 = 8.0;
 
 pub const ATTACKS: &[Attack] = &[
     Attack::new("oversized body", "API4", "413 body_too_large", |t| {
@@ -163,20 +165,24 @@ pub const ATTACKS: &[Attack] = &[
             t.must_have_sold(&product, 1)
         },
     ),
-    Attack::new("answers that are never read", "OAT-015", "bounded; others are served", |t| {
-        let mut connection = Connection::open(t.public, t.address())?;
+    Attack::on_ours("answers that are never read", "OAT-015", "no more is read; ended", |t| {
+        let hasty = &t.ours()?.hasty;
+        let mut connection = Connection::open(hasty.public, hasty.address())?;
         let request = Draft::new("GET", "/openapi.json", "").bytes();
-        let many: Vec<u8> = request.iter().copied().cycle().take(request.len() * 200).collect();
-        // The server stops reading once its answers are not taken; so does this write.
+        let many: Vec<u8> = request.iter().copied().cycle().take(request.len() * 10_000).collect();
+        // The server stops reading once its answers are not taken; then nothing more can be written.
+        let started = hasty.seconds();
         let mut written = 0;
-        for _ in 0..50 {
-            if connection.write_some(&many, Duration::from_millis(100)).is_err() {
-                break;
+        let mut stopped = false;
+        while hasty.seconds() - started < SILENT_SECONDS && written < 100 {
+            match connection.write_some(&many, Duration::from_millis(200)) {
+                Ok(()) => written += 1,
+                Err(error) if is_silence(&error) => stopped = true,
+                Err(_) => return Ok(Got::of(true, format!("ended after {written} times 10,000"))),
             }
-            written += 200;
         }
-        let other = t.send(&Draft::new("GET", "/livez", ""))?;
-        Ok(Got::status(&other, &[200]).and(Got::of(written < 10_000, format!("{written} taken"))))
+        let what = format!("{written} times 10,000 taken; stopped: {stopped}; never ended");
+        Ok(Got::of(false, what))
     }),
     Attack::new(
         "flood of refused orders while others buy",

@@ -1,3 +1,5 @@
 //! The one integration test binary: one link, many modules.
 
+mod bad_input;
+mod support;
 mod tidy;

@@ -169,6 +169,9 @@ fn judge(case: &Case, answer: Option<&Answer>) -> Option<String> {
     if !expected {
         return Some(format!("{} {}", answer.summary(), answer.text()));
     }
+    if answer.status >= 400 && !answer.body.is_empty() && answer.word().is_empty() {
+        return Some(format!("a refusal without a code: {} {}", answer.status, answer.text()));
+    }
     let text = format!("{:?} {}", answer.headers, answer.text());
     if text.contains(MARK) {
         return Some(format!("echoes what was sent: {text}"));

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use crate::attempt::{self, Outcome};
+use crate::step::{self, Outcome};
 use crate::workspace::cargo;
 
 #[derive(clap::Args)]
@@ -80,8 +80,8 @@ fn run_step(step: &Step) -> anyhow::Result<Outcome> {
         Outcome::Ran { passed, failed: 0, .. } => println!("ok      {seconds:7.1} s  {passed:>5}"),
         Outcome::Ran { failed, output, .. } => {
             println!("FAILED  {seconds:7.1} s  {failed:>5}");
-            println!("{}", attempt::tail(output));
-            println!("all of it: {}", attempt::log_file(step.name)?.display());
+            println!("{}", step::tail(output));
+            println!("all of it: {}", step::log_file(step.name)?.display());
         }
         Outcome::DidNotRun(why) => println!("did not run: {why}"),
     }
@@ -110,41 +110,41 @@ fn runs(program: &str, arguments: &[&str]) -> bool {
 }
 
 fn format(name: &str) -> anyhow::Result<Outcome> {
-    attempt::check(name, cargo().args(["fmt", "--all", "--check"]))
+    step::check(name, cargo().args(["fmt", "--all", "--check"]))
 }
 
 fn lints(name: &str) -> anyhow::Result<Outcome> {
     let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    attempt::check(name, cargo().args(lints))
+    step::check(name, cargo().args(lints))
 }
 
 fn build(name: &str) -> anyhow::Result<Outcome> {
-    attempt::check(name, cargo().args(["test", "--workspace", "--no-run"]))
+    step::check(name, cargo().args(["test", "--workspace", "--no-run"]))
 }
 
 fn unit(name: &str) -> anyhow::Result<Outcome> {
     let tests = ["test", "--workspace", "--lib", "--bins", "--no-fail-fast"];
-    attempt::tests(name, cargo().args(tests))
+    step::tests(name, cargo().args(tests))
 }
 
 fn integration(name: &str) -> anyhow::Result<Outcome> {
     let tests = ["test", "--workspace", "--test", "it", "--no-fail-fast", "--"];
-    attempt::tests(name, cargo().args(tests).args(["--skip", "crash::"]))
+    step::tests(name, cargo().args(tests).args(["--skip", "crash::"]))
 }
 
 /// Apart from the other tests, and one after the other: they would take the processor from each other.
 fn crash(name: &str) -> anyhow::Result<Outcome> {
     let tests = ["test", "--workspace", "--test", "it", "--", "crash::"];
-    attempt::tests(name, cargo().args(tests).args(["--test-threads", "1", "--nocapture"]))
+    step::tests(name, cargo().args(tests).args(["--test-threads", "1", "--nocapture"]))
 }
 
 fn doc_tests(name: &str) -> anyhow::Result<Outcome> {
-    attempt::tests(name, cargo().args(["test", "--workspace", "--doc"]))
+    step::tests(name, cargo().args(["test", "--workspace", "--doc"]))
 }
 
 fn documentation(name: &str) -> anyhow::Result<Outcome> {
     let doc = ["doc", "--workspace", "--no-deps"];
-    attempt::check(name, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+    step::check(name, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Only where it is installed: to install it takes longer than all the rest.
@@ -153,5 +153,5 @@ fn deny(name: &str) -> anyhow::Result<Outcome> {
         let why = "cargo-deny is not installed (cargo install --locked cargo-deny)";
         return Ok(Outcome::DidNotRun(why.to_owned()));
     }
-    attempt::check(name, cargo().args(["deny", "--workspace", "check"]))
+    step::check(name, cargo().args(["deny", "--workspace", "check"]))
 }

@@ -131,6 +131,8 @@ impl Draft {
             [] => self.header("idempotency-key"),
             key => key,
         };
+        // White space around a value is no part of it (RFC 9110, section 5.5).
+        let key = key.trim_ascii();
         let unquoted = key.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
         let parts = SignedParts {
             method: self.method.as_bytes(),

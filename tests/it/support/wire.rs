@@ -63,11 +63,8 @@ pub struct Connection {
 impl Connection {
     /// Connects, from this loopback address if one is given.
     pub fn open(to: SocketAddr, from: Option<Ipv4Addr>) -> io::Result<Self> {
-        let socket = socket2::Socket::new(
-            socket2::Domain::for_address(to),
-            socket2::Type::STREAM,
-            None,
-        )?;
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None)?;
         if let Some(from) = from {
             socket.bind(&SocketAddr::from((from, 0)).into())?;
         }
@@ -92,6 +89,15 @@ impl Connection {
     /// Sends bytes; that the server has closed meanwhile is no failure, its answer tells why.
     pub fn write_what_it_takes(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
+    }
+
+    /// Sends bytes, for so long.
+    ///
+    /// # Errors
+    /// The server does not take them in that time.
+    pub fn write_some(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(timeout))?;
+        self.stream.write_all(bytes)
     }
 
     /// Says that nothing more will be sent.

@@ -40,7 +40,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             None => KILLS_OF_A_STORE.min(options.kills - killed),
         };
         println!("store with seed {seed}: {kills} kills");
-        let test = ["test", "--quiet", "--test", "it", "--", "crash::kill", "--nocapture"];
+        let test =
+            ["test", "--quiet", "--workspace", "--test", "it", "--", "crash::kill", "--nocapture"];
         let status = cargo()
             .args(test)
             .env("CRASH_KILLS", kills.to_string())

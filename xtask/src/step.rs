@@ -27,11 +27,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// A step that is one check.
-    pub fn one(passed: bool, output: String) -> Self {
-        Self::Ran { passed: passed.into(), failed: (!passed).into(), output }
-    }
-
     /// Whether it says that something is wrong.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Ran { failed: 1.., .. })
@@ -48,19 +43,32 @@ pub fn log_file(name: &str) -> anyhow::Result<PathBuf> {
 
 /// Runs a command that is one check.
 pub fn check(name: &str, command: &mut Command) -> anyhow::Result<Outcome> {
-    let (success, output) = run(name, command)?;
-    Ok(Outcome::one(success, output))
+    let output = run(name, command)?;
+    Ok(Outcome::Ran {
+        passed: output.success.into(),
+        failed: (!output.success).into(),
+        output: output.text,
+    })
 }
 
 /// Runs a command whose tests are counted. Tests that did not build are one failure.
 pub fn tests(name: &str, command: &mut Command) -> anyhow::Result<Outcome> {
-    let (success, output) = run(name, command)?;
-    let (passed, failed) = count(&output);
-    let failed = if success { failed } else { failed.max(1) };
-    Ok(Outcome::Ran { passed, failed, output })
+    let output = run(name, command)?;
+    let (passed, failed) = count(&output.text);
+    let failed = if output.success { failed } else { failed.max(1) };
+    Ok(Outcome::Ran { passed, failed, output: output.text })
 }
 
-fn run(name: &str, command: &mut Command) -> anyhow::Result<(bool, String)> {
+/// What a command left behind.
+pub struct Output {
+    /// Whether its exit code was 0.
+    pub success: bool,
+    /// What it wrote, to both streams.
+    pub text: String,
+}
+
+/// Runs a command to its end with its output in the step's file.
+pub fn run(name: &str, command: &mut Command) -> anyhow::Result<Output> {
     let path = log_file(name)?;
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let status = command
@@ -69,7 +77,7 @@ fn run(name: &str, command: &mut Command) -> anyhow::Result<(bool, String)> {
         .stderr(file)
         .status()
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    Ok((status.success(), read(&path)?))
+    Ok(Output { success: status.success(), text: read(&path)? })
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

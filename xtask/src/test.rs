@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "crash", run: crash },
     Step { name: "examples in the documentation", run: doc_tests },
     Step { name: "documentation", run: documentation },
+    Step { name: "attacks", run: attacks },
     Step { name: "licences, advisories", run: deny },
 ];
 
@@ -145,6 +146,20 @@ fn doc_tests(name: &str) -> anyhow::Result<Outcome> {
 fn documentation(name: &str) -> anyhow::Result<Outcome> {
     let doc = ["doc", "--workspace", "--no-deps"];
     step::check(name, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// By this program as a process of its own, so that its table goes into the step's file.
+fn attacks(name: &str) -> anyhow::Result<Outcome> {
+    let output = step::run(name, this_program()?.arg("attack"))?;
+    let blocked = output.text.lines().filter(|line| line.ends_with("  yes")).count() as u64;
+    let succeeded = output.text.lines().filter(|line| line.ends_with("  NO")).count() as u64;
+    // A harness that could not run is a failure too.
+    let failed = if output.success { succeeded } else { succeeded.max(1) };
+    Ok(Outcome::Ran { passed: blocked, failed, output: output.text })
+}
+
+fn this_program() -> anyhow::Result<Command> {
+    Ok(Command::new(std::env::current_exe()?))
 }
 
 /// Only where it is installed: to install it takes longer than all the rest.

@@ -16,11 +16,6 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// The program as the tests use it, which `cargo test` has built.
-pub fn program() -> PathBuf {
-    target().join("debug").join("flux-gate")
-}
-
 /// The cargo that runs this command, in the root of the workspace.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

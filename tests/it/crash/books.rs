@@ -64,7 +64,10 @@ impl Books {
         assert!(most <= self.per_buyer_limit, "rule 1: {product}: a buyer has {most} orders");
         for (id, attempt) in &told.accepted {
             let known = attempt.product != product || self.orders.contains_key(id);
-            assert!(known, "rule 2: {attempt:?} was answered 200, and the ledger has no order {id}");
+            assert!(
+                known,
+                "rule 2: {attempt:?} was answered 200, and the ledger has no order {id}"
+            );
         }
         for id in self.orders.keys() {
             assert!(!told.refused.contains(id), "rule 4: {id} was refused and is an order");

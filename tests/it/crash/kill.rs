@@ -50,7 +50,10 @@ fn rules_1_to_5_hold_however_often_the_process_is_killed() {
     for kill in 1..=kills {
         load_and_kill(server, &mut random, kill, &mut told);
         if random.random_ratio(1, 5) {
-            kill_while_starting(&store, Duration::from_millis(random.random_range(0..START_MS_MAX)));
+            kill_while_starting(
+                &store,
+                Duration::from_millis(random.random_range(0..START_MS_MAX)),
+            );
         }
         server = start(&store);
         settle_and_repeat(&server, &mut random, &mut told);

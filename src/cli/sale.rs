@@ -243,7 +243,8 @@ fn operator_of(config: &Config) -> Target {
     super::client::reach(config.admin.listen, config.admin.tls_cert_file.is_some())
 }
 
-fn token(config: &Config) -> Result<SecretString, Failure> {
+/// The operator's token: configured, or made by the server in the data directory.
+pub(super) fn token(config: &Config) -> Result<SecretString, Failure> {
     if let Some(token) = &config.admin.token {
         return Ok(token.clone());
     }

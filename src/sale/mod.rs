@@ -24,4 +24,4 @@ pub use state::{OrderStatus, OrderView, SaleState};
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
-mod oracle;
+pub(crate) mod oracle;

@@ -1,6 +1,7 @@
 //! The embedded log alone: accepted records a second, and the time to start with them.
 //!
-//! `cargo run --release --example log_bench -- [orders] [records of a batch] [directory]`
+//! `cargo run --release --example log_bench -- [orders] [records of a batch] [directory]`; the store is a
+//! temporary one in the directory, which says what disk is measured.
 
 use std::collections::VecDeque;
 
@@ -16,9 +17,9 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default| arguments.next().map_or(default, |n: String| n.parse().unwrap());
     let (orders, batch) = (number(1_000_000), number(500));
-    let dir = arguments.next().unwrap_or_else(|| "target/log-bench".to_owned());
-    let _ = std::fs::remove_dir_all(&dir);
-    let data = Data { dir: dir.into(), batch_records_max: batch, ..Data::default() };
+    let parent = arguments.next().unwrap_or_else(|| ".".to_owned());
+    let dir = tempfile::tempdir_in(parent).unwrap();
+    let data = Data { dir: dir.path().into(), batch_records_max: batch, ..Data::default() };
     let keys = IdentityKeys::new(&[1; 32], &[2; 32]);
     let clock = Clock::system();
 

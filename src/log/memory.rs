@@ -124,8 +124,9 @@ impl MemoryLog {
         let appended_at_ms = self.0.clock.unix_ms();
         let entry = LogEntry { offset, appended_at_ms, product, record };
         held.log.push(entry.clone());
-        let outcomes = self.0.applied.apply_batch(&[entry]);
+        // The observer may come back here.
         drop(held);
+        let outcomes = self.0.applied.apply_batch(&[entry]);
         self.0.ports.deliver(std::iter::empty());
         outcomes[0]
     }

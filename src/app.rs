@@ -8,32 +8,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::{Gate, MemoryGate};
 use crate::gcra::Rate;
-use crate::guard::{Guard, GuardError, PassKeys};
+use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadTokenHash, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
-use crate::ledger::{Ledger, LedgerError};
-use crate::log::{OrderLog, StartError as LogError};
-
-/// Everything secret that a node needs, from the configuration or the data directory.
-pub struct NodeSecrets {
-    /// Behind order ids and buyer references.
-    pub identity: IdentityKeys,
-    /// Behind session passes.
-    pub pass_keys: PassKeys,
-    /// The admin's bearer token.
-    pub admin_token: SecretString,
-}
+use crate::ledger::{Ledger, LedgerError, SqliteLedger};
+use crate::log::sqlite::{Options, StartError as LogError};
+use crate::log::{OrderLog, SqliteLog};
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A secret is neither configured nor made.
+    #[error("the secret {0} is missing: set it, or let `serve` make it in the data directory")]
+    MissingSecret(&'static str),
+    /// The keys of session passes.
+    #[error("secrets.pass_keys: {0}")]
+    PassKeys(#[from] PassKeysError),
     /// The order log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -72,11 +69,12 @@ pub struct Running {
     operator_address: SocketAddr,
 }
 
-/// Starts a node and returns once it serves. A failed write of the store ends the process.
+/// Starts a node and returns once it serves. `config` holds all secrets. A failed write of the store ends
+/// the process.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running.
-pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Running, StartError> {
+pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let public = bind("http.listen", config.http.listen)?;
     let operator = bind("admin.listen", config.admin.listen)?;
     let (public_address, operator_address) = (address(&public), address(&operator));
@@ -86,17 +84,21 @@ pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Runni
         operator,
         operator_tls: acceptor(&config.admin.tls_cert_file, &config.admin.tls_key_file)?,
     };
-    let tokens = Tokens::new(&secrets.admin_token, &config.admin.tokens)?;
-    let identity = Arc::new(secrets.identity);
-    let guard = Guard::new(&config, identity.clone(), secrets.pass_keys, random_seed())?;
+    let tokens = Tokens::new(secret("admin.token", &config.admin.token)?, &config.admin.tokens)?;
+    let identity = Arc::new(IdentityKeys::new(
+        secret("secrets.order_key", &config.secrets.order_key)?.expose_secret().as_bytes(),
+        secret("secrets.buyer_key", &config.secrets.buyer_key)?.expose_secret().as_bytes(),
+    ));
+    let pass_keys = secret("secrets.pass_keys", &config.secrets.pass_keys)?;
+    let pass_keys = PassKeys::parse(pass_keys.expose_secret())?;
+    let guard = Guard::new(&config, identity.clone(), pass_keys, random_16())?;
 
     let rate = config.limits.product_per_second;
     let gate = Arc::new(Gate::Memory(MemoryGate::new(Rate::per_second(rate, rate))));
     let levelled = gate.clone();
-    let log = OrderLog::start_embedded(
-        &config.data,
+    let log = SqliteLog::start(
+        &Options::new(&config.data, &identity),
         clock.clone(),
-        identity.fingerprints().clone(),
         Box::new(move |batch| {
             for level in batch.levels {
                 levelled.level(&level.product, level.offset, level.remaining);
@@ -108,12 +110,13 @@ pub fn start(config: Config, secrets: NodeSecrets, clock: Clock) -> Result<Runni
             std::process::exit(STORE_FAILED_EXIT_CODE);
         }),
     )?;
+    let ledger = Ledger::Sqlite(SqliteLedger::open(log.store_file())?);
+    let log = OrderLog::Sqlite(log);
     for product in log.applied().products() {
         log.applied().with_state(&product, |state| {
             gate.level(&product, state.applied_offset(), state.remaining());
         });
     }
-    let ledger = Ledger::open_embedded(&config.data)?;
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -160,6 +163,13 @@ impl Running {
     }
 }
 
+fn secret<'a>(
+    key: &'static str,
+    value: &'a Option<SecretString>,
+) -> Result<&'a SecretString, StartError> {
+    value.as_ref().ok_or(StartError::MissingSecret(key))
+}
+
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     const BACKLOG: i32 = 4_096;
     let listen = || {
@@ -195,8 +205,8 @@ pub fn random(buffer: &mut [u8]) {
         .expect("the operating system gives random bytes");
 }
 
-fn random_seed() -> u64 {
-    let mut seed = [0; 8];
-    random(&mut seed);
-    u64::from_ne_bytes(seed)
+fn random_16() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    random(&mut bytes);
+    bytes
 }

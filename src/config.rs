@@ -10,7 +10,14 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub mod check;
+mod entry;
+pub mod env;
+mod file;
 pub mod load;
+pub mod print;
+pub mod problem;
+pub mod schema;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]

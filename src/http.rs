@@ -14,6 +14,7 @@ pub mod cors;
 pub mod counters;
 pub mod health;
 pub mod metrics;
+pub mod openapi;
 pub mod operator;
 pub mod orders;
 pub mod products;

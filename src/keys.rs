@@ -9,6 +9,8 @@ use aws_lc_rs::hmac;
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
 
+pub mod stored;
+
 /// Bytes of every secret key.
 pub const SECRET_BYTES: usize = 32;
 

@@ -14,12 +14,20 @@
 //! sale/                           the domain; uses nothing
 //! ```
 
+#![warn(missing_docs)]
+
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod gate;
 pub mod gcra;
+pub mod guard;
+pub mod http;
 pub mod keys;
+pub mod ledger;
 pub mod log;
 pub mod place_order;
 pub mod sale;
 pub mod signing;
+pub mod telemetry;

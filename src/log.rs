@@ -94,6 +94,14 @@ impl OrderLog {
         }
     }
 
+    /// Writes what is queued, closes the store and ends the log's threads.
+    pub fn stop(&self) {
+        match self {
+            Self::Sqlite(log) => log.stop(),
+            Self::Memory(_) => {}
+        }
+    }
+
     /// This thread's way to append. Must be called inside a `LocalSet`: it spawns a local task that hands
     /// out the decisions.
     pub fn handle(&self) -> LogHandle {
@@ -161,4 +169,4 @@ fn reads_back(record: &Record) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

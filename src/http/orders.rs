@@ -13,15 +13,15 @@ use super::refused;
 use super::reply::{self, Coded, Particulars};
 use crate::config::ClientRole;
 use crate::guard::Caller;
-use crate::ledger::{FeedEvent, FeedKind};
+use crate::ledger::{self, EventKind, LedgerError, Lookup};
 use crate::log::Append;
 use crate::place_order::{Answer, Attempt, place_order};
-use crate::sale::{BuyerRef, Duplicate, OrderId, OrderStatus, Record};
+use crate::sale::{BuyerRef, Duplicate, DuplicateReason, OrderId, OrderStatus, Record};
 
 /// Longest time that a feed call waits for something new, in seconds.
 pub const FEED_WAIT_SECONDS_MAX: u64 = 30;
 /// Most events of one feed call.
-pub const FEED_EVENTS_MAX: u32 = 1_000;
+pub const FEED_EVENTS_MAX: usize = 1_000;
 /// The most that a "busy" answer asks for, in seconds; the least is 1.
 const BUSY_RETRY_SECONDS_MAX: u64 = 3;
 
@@ -51,18 +51,18 @@ pub async fn place(thread: &Rc<PublicThread>, received: &Received) -> Coded {
 
 /// A sale that is over: an archived one has its repeats in the ledger alone.
 async fn closed(thread: &PublicThread, attempt: &Attempt) -> Coded {
-    let archived =
-        thread.node.applied().with_state(&attempt.product, |state| state.archived());
+    let archived = thread.node.applied().with_state(&attempt.product, |state| state.archived());
     if archived == Some(true) {
-        match thread.shared.ledger.order(attempt.order_id).await {
-            Ok(Some(row)) => {
+        match thread.shared.ledger.archived_order(attempt.order_id).await {
+            Ok(Lookup::Found(row)) => {
                 return duplicate(&Duplicate {
                     order_id: row.order_id,
-                    reason: crate::sale::DuplicateReason::SameKey,
+                    reason: DuplicateReason::SameKey,
                     reversed: row.status == OrderStatus::Reversed,
                 });
             }
-            Ok(None) => {}
+            Ok(Lookup::Absent) => {}
+            Ok(Lookup::NotYet) => return not_yet(thread),
             Err(error) => return ledger_unavailable(thread, &error),
         }
     }
@@ -126,7 +126,7 @@ fn duplicate(repeated: &Duplicate) -> Coded {
         status: &'static str,
         msg: &'static str,
         order_id: String,
-        reason: crate::sale::DuplicateReason,
+        reason: DuplicateReason,
         #[serde(skip_serializing_if = "Option::is_none")]
         order_status: Option<&'static str>,
     }
@@ -145,9 +145,14 @@ fn location(order_id: OrderId) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("/orders"))
 }
 
-fn ledger_unavailable(thread: &PublicThread, error: &crate::ledger::LedgerError) -> Coded {
+fn ledger_unavailable(thread: &PublicThread, error: &LedgerError) -> Coded {
     tracing::error!(%error, "the ledger cannot be read");
     thread.prepared.problem(Code::LedgerUnavailable).retry_after_us(1_000_000)
+}
+
+/// An archive is still being indexed.
+fn not_yet(thread: &PublicThread) -> Coded {
+    thread.prepared.problem(Code::LedgerUnavailable).retry_after_us(3_000_000)
 }
 
 fn caller(thread: &PublicThread, received: &Received) -> Result<Caller, Coded> {
@@ -161,7 +166,7 @@ fn caller(thread: &PublicThread, received: &Received) -> Result<Caller, Coded> {
 
 fn fulfilment(thread: &PublicThread, received: &Received) -> Result<(), Coded> {
     match caller(thread, received)? {
-        Caller::Client(client) if client.roles.contains(&ClientRole::Fulfilment) => Ok(()),
+        Caller::Client { roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(()),
         _ => Err(reply::problem_because(
             Code::Forbidden,
             "this call is for an API client with the role fulfilment",
@@ -180,8 +185,10 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received, id: &str) -> C
     };
     let found = match thread.node.applied().find_order(&order_id) {
         Some((product, order)) => Some((product, order.buyer, order.status)),
-        None => match thread.shared.ledger.order(order_id).await {
-            Ok(row) => row.map(|row| (row.product, row.buyer, row.status)),
+        None => match thread.shared.ledger.archived_order(order_id).await {
+            Ok(Lookup::Found(row)) => Some((row.product, row.buyer, row.status)),
+            Ok(Lookup::Absent) => None,
+            Ok(Lookup::NotYet) => return not_yet(thread),
             Err(error) => return ledger_unavailable(thread, &error),
         },
     };
@@ -193,10 +200,9 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received, id: &str) -> C
             }),
         ),
         Some(_) => unknown(id),
-        None if is_undecided(thread, &caller) => reply::json_value(
-            Code::Ok,
-            &serde_json::json!({ "status": "pending", "orderId": id }),
-        ),
+        None if is_undecided(thread, &caller) => {
+            reply::json_value(Code::Ok, &serde_json::json!({ "status": "pending", "orderId": id }))
+        }
         None if !thread.shared.log_in_sight() => {
             thread.prepared.problem(Code::LogBehind).retry_after_us(1_000_000)
         }
@@ -214,10 +220,9 @@ fn unknown(id: &str) -> Coded {
 
 fn may_see(caller: &Caller, buyer: BuyerRef) -> bool {
     match caller {
-        Caller::Shopper(shopper) => shopper.buyer == buyer,
-        Caller::Client(client) => {
-            client.roles.contains(&ClientRole::Order)
-                || client.roles.contains(&ClientRole::Fulfilment)
+        Caller::Shopper { buyer: own, .. } => *own == buyer,
+        Caller::Client { roles, .. } => {
+            roles.has(ClientRole::Order) || roles.has(ClientRole::Fulfilment)
         }
     }
 }
@@ -225,8 +230,8 @@ fn may_see(caller: &Caller, buyer: BuyerRef) -> bool {
 /// Whether the shopper has an attempt that the log has not decided.
 fn is_undecided(thread: &PublicThread, caller: &Caller) -> bool {
     match caller {
-        Caller::Shopper(shopper) => thread.shared.gate.is_pending(&shopper.buyer),
-        Caller::Client(_) => false,
+        Caller::Shopper { buyer, .. } => thread.shared.gate.is_pending(buyer),
+        Caller::Client { .. } => false,
     }
 }
 
@@ -238,7 +243,7 @@ struct FeedQuery {
     after: u64,
     #[serde(default)]
     wait: u64,
-    limit: Option<u32>,
+    limit: Option<usize>,
 }
 
 /// One event of the feed.
@@ -273,34 +278,39 @@ pub async fn feed(thread: &Rc<PublicThread>, received: &Received) -> Coded {
     let wait = Duration::from_secs(query.wait.min(FEED_WAIT_SECONDS_MAX));
     let ends = tokio::time::sleep(wait);
     let mut ends = std::pin::pin!(ends);
+    let mut after = query.after;
     loop {
-        let events = match thread.shared.ledger.feed(query.after, limit).await {
-            Ok(events) => events,
+        let batch = thread.node.log().next_batch();
+        let page = match thread.shared.ledger.feed(after, limit).await {
+            Ok(page) => page,
             Err(error) => return ledger_unavailable(thread, &error),
         };
-        if !events.is_empty() || ends.is_elapsed() || thread.shared.readiness().is_err() {
-            let next = events.last().map_or(query.after, |event| event.offset);
-            let events: Vec<Event> = events.into_iter().map(Event::from).collect();
-            let body = serde_json::json!({ "events": events, "next": next });
+        after = page.next;
+        let waited = page.at_end && (ends.is_elapsed() || thread.shared.readiness().is_err());
+        if !page.rows.is_empty() || waited {
+            let events: Vec<Event> = page.rows.into_iter().map(Event::from).collect();
+            let body = serde_json::json!({ "events": events, "next": after });
             return reply::json_value(Code::Ok, &body);
         }
-        tokio::select! {
-            () = thread.node.log().next_batch() => {}
-            () = &mut ends => {}
+        if page.at_end {
+            tokio::select! {
+                () = batch => {}
+                () = &mut ends => {}
+            }
         }
     }
 }
 
-impl From<FeedEvent> for Event {
-    fn from(event: FeedEvent) -> Self {
+impl From<ledger::Event> for Event {
+    fn from(event: ledger::Event) -> Self {
         Self {
             kind: match event.kind {
-                FeedKind::Accepted => "accepted",
-                FeedKind::Reversed => "reversed",
+                EventKind::Accepted => "accepted",
+                EventKind::Reversed => "reversed",
             },
             order_id: event.order_id.to_string(),
             product_id: event.product.to_string(),
-            user_id: event.user.map(|user| user.to_string()),
+            user_id: event.user_id.map(|user| user.to_string()),
             offset: event.offset,
             at: event.at_ms,
         }

@@ -146,8 +146,9 @@ async fn route(thread: &Rc<PublicThread>, received: &Received) -> Coded {
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
         ("GET", ["openapi.json"]) => reply::json(Code::Ok, super::openapi::json()),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
-        (_, ["orders" | "livez" | "readyz" | "openapi.json"])
-        | (_, ["orders" | "products", _]) => other_method(thread, "GET"),
+        (_, ["orders" | "livez" | "readyz" | "openapi.json"]) | (_, ["orders" | "products", _]) => {
+            other_method(thread, "GET")
+        }
         _ => thread.prepared.problem(Code::NotFound),
     }
 }

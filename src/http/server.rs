@@ -85,29 +85,22 @@ impl Running {
         let addresses = Arc::new(PerAddress::new(shared.config.http.connections_per_ip_max));
         for index in 0..shared.counters.len() {
             let (sender, inbox) = mpsc::unbounded_channel();
-            let open = Arc::new(AtomicUsize::new(0));
-            workers.push(Worker { sender, open: open.clone() });
+            workers.push(Worker { sender, open: Arc::default() });
             let (shared, tls) = (shared.clone(), listeners.public_tls.clone());
             let phase = watcher.clone();
-            threads.push(spawn(&format!("http-{index}"), async move {
-                serve_public(shared, index, inbox, open, tls, phase).await;
+            threads.push(spawn(&format!("http-{index}"), move || {
+                serve_public(shared, index, inbox, tls, phase)
             })?);
         }
-        let acceptor = Acceptor {
-            workers,
-            addresses,
-            connections_max: shared.config.http.connections_max,
-        };
+        let acceptor =
+            Acceptor { workers, addresses, connections_max: shared.config.http.connections_max };
         let (socket, phase_of_acceptor) = (listeners.public, watcher.clone());
         socket.set_nonblocking(true).map_err(ServeError::Socket)?;
-        threads.push(spawn("http-accept", async move {
-            accept(socket, acceptor, phase_of_acceptor).await;
-        })?);
+        threads.push(spawn("http-accept", move || accept(socket, acceptor, phase_of_acceptor))?);
         let (shared, socket, tls) = (shared.clone(), listeners.operator, listeners.operator_tls);
         socket.set_nonblocking(true).map_err(ServeError::Socket)?;
-        threads.push(spawn("operator", async move {
-            serve_operator(shared, tokens, socket, tls, watcher).await;
-        })?);
+        threads
+            .push(spawn("operator", move || serve_operator(shared, tokens, socket, tls, watcher))?);
         Ok(Self { phase, threads })
     }
 
@@ -122,9 +115,10 @@ impl Running {
     }
 }
 
-fn spawn(
+/// Starts a thread with a runtime of its own. What `main` makes stays on that thread.
+fn spawn<F: Future<Output = ()> + 'static>(
     name: &str,
-    main: impl Future<Output = ()> + Send + 'static,
+    main: impl FnOnce() -> F + Send + 'static,
 ) -> Result<JoinHandle<()>, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -132,15 +126,34 @@ fn spawn(
         .map_err(ServeError::Thread)?;
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(move || LocalSet::new().block_on(&runtime, main))
+        .spawn(move || LocalSet::new().block_on(&runtime, main()))
         .map_err(ServeError::Thread)
 }
 
-type Accepted = (std::net::TcpStream, IpAddr, AddressPlace);
+type Accepted = (std::net::TcpStream, IpAddr, Place);
 
 struct Worker {
     sender: mpsc::UnboundedSender<Accepted>,
     open: Arc<AtomicUsize>,
+}
+
+/// A connection's place among those of its worker and of its address; given back however it ends.
+struct Place {
+    open: Arc<AtomicUsize>,
+    _address: AddressPlace,
+}
+
+impl Place {
+    fn take(address: AddressPlace, open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self { open: open.clone(), _address: address }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Acceptor {
@@ -182,7 +195,7 @@ impl Acceptor {
         };
         // A stream belongs to the runtime that made it; the worker registers it anew.
         if let Ok(stream) = stream.into_std() {
-            worker.open.fetch_add(1, Ordering::Relaxed);
+            let place = Place::take(place, &worker.open);
             let _ = worker.sender.send((stream, peer.ip(), place));
         }
     }
@@ -198,7 +211,6 @@ async fn serve_public(
     shared: Arc<Shared>,
     index: usize,
     mut inbox: mpsc::UnboundedReceiver<Accepted>,
-    open: Arc<AtomicUsize>,
     tls: Option<TlsAcceptor>,
     mut phase: watch::Receiver<Phase>,
 ) {
@@ -208,7 +220,7 @@ async fn serve_public(
         shared.log.handle(),
         shared.applied().clone(),
     );
-    let passes = shared.guard.pass_cache();
+    let passes = shared.guard.cache();
     let connections = Connections::new(&shared.config.http);
     let thread = Rc::new(PublicThread::new(shared.clone(), node, passes, index));
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
@@ -216,11 +228,8 @@ async fn serve_public(
         tokio::select! {
             accepted = inbox.recv() => {
                 let Some((stream, peer, place)) = accepted else { break };
-                let Ok(stream) = TcpStream::from_std(stream) else {
-                    open.fetch_sub(1, Ordering::Relaxed);
-                    continue;
-                };
-                let (connections, open) = (connections.clone(), open.clone());
+                let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                let connections = connections.clone();
                 let (thread, tls) = (thread.clone(), tls.clone());
                 tokio::task::spawn_local(async move {
                     let shared = thread.shared.clone();
@@ -238,7 +247,6 @@ async fn serve_public(
                     })
                     .await;
                     drop(place);
-                    open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
             _ = phase.changed() => break,
@@ -358,8 +366,6 @@ impl Drop for AddressPlace {
 fn prefix(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => {
-            std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into()
-        }
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),
     }
 }

@@ -8,8 +8,7 @@ use super::reply::{self, Coded};
 /// Opens a session.
 pub fn open(thread: &PublicThread, received: &Received) -> Coded {
     let now = thread.now();
-    let opened =
-        thread.shared.guard.session(&received.view(), now, thread.shared.random_16());
+    let opened = thread.shared.guard.session(&received.view(), now, thread.shared.random_16());
     match opened {
         Ok(session) => reply::json_value(
             Code::Ok,

@@ -26,6 +26,7 @@ mod migrations;
 mod replay;
 mod store;
 mod upkeep;
+pub mod verify;
 mod writer;
 
 pub use error::{FatalError, StartError};
@@ -51,6 +52,9 @@ pub struct Options {
     pub queue_records_max: usize,
     /// The keys that open sales must have been opened under.
     pub key_fingerprints: KeyFingerprints,
+    /// Stands in for a disk that is full after so many pages.
+    #[cfg(test)]
+    pub(crate) page_count_max: Option<u32>,
 }
 
 impl Options {
@@ -61,6 +65,8 @@ impl Options {
             batch_records_max: data.batch_records_max.max(1),
             queue_records_max: data.queue_records_max.max(1),
             key_fingerprints: keys.fingerprints().clone(),
+            #[cfg(test)]
+            page_count_max: None,
         }
     }
 }
@@ -103,6 +109,10 @@ impl SqliteLog {
         migrations::apply(dir, &mut connection, clock.unix_ms())?;
         let Replayed { book, products, head } =
             replay::replay(dir, &connection, &options.key_fingerprints)?;
+        #[cfg(test)]
+        if let Some(pages) = options.page_count_max {
+            connection.pragma_update(None, "max_page_count", pages).map_err(sqlite)?;
+        }
         let applied = Arc::new(Applied::new(&book, observer));
         applied.mark_end_seen(clock.monotonic_us());
         let (queue, receiver) = bounded(options.queue_records_max);
@@ -237,3 +247,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,7 @@ pub(crate) fn opened(name: &str, capacity: u32) -> Append {
         closes_at_ms: None,
         key_fingerprints: keys(),
         rules_version: RULES_VERSION,
+        operation: None,
     };
     Append { product: product(name), record: Record::SaleOpened(terms), subject: None }
 }
@@ -96,6 +97,7 @@ pub(crate) fn options(dir: &std::path::Path) -> Options {
         batch_records_max: 1_000,
         queue_records_max: 10_000,
         key_fingerprints: keys(),
+        page_count_max: None,
     }
 }
 

@@ -20,3 +20,8 @@ pub use ids::{BuyerRef, IdempotencyKey, InvalidId, OperationId, OrderId, Product
 pub use outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
 pub use record::{CapacityTarget, DecodeError, LogEntry, OrderProposed, Record, SaleOpened};
 pub use state::{OrderStatus, OrderView, SaleState, SaleStatus};
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod oracle;

@@ -1,3 +1,4 @@
-//! The integration tests, in one binary.
+//! The one integration test binary: one link, many modules.
 
 mod simulation;
+mod tidy;

@@ -17,9 +17,9 @@ use crate::ledger::OrderRow;
 use crate::sale::{Ignored, OrderId, Outcome, ProductId, Record};
 
 /// Most orders of one page.
-pub const PAGE_ORDERS_MAX: u32 = 10_000;
+pub const PAGE_ORDERS_MAX: usize = 10_000;
 /// Orders of a page, unless asked otherwise.
-pub const PAGE_ORDERS_DEFAULT: u32 = 1_000;
+pub const PAGE_ORDERS_DEFAULT: usize = 1_000;
 /// Longest reason of a reversal, in bytes.
 pub const REASON_BYTES_MAX: usize = 200;
 
@@ -33,7 +33,7 @@ pub struct Page {
     #[serde(default)]
     after: u64,
     /// At most so many.
-    limit: Option<u32>,
+    limit: Option<usize>,
 }
 
 /// One order as the ledger has it.
@@ -90,10 +90,10 @@ pub async fn orders(
     };
     let limit = page.limit.unwrap_or(PAGE_ORDERS_DEFAULT).clamp(1, PAGE_ORDERS_MAX);
     match operator.shared.ledger.orders_page(product, page.after, limit).await {
-        Ok(rows) => {
-            let next = (rows.len() == limit as usize).then(|| rows.last().map(|row| row.offset));
-            let orders = rows.into_iter().map(Order::from).collect();
-            reply::json_value(Code::Ok, &Orders { orders, next: next.flatten() })
+        Ok(page) => {
+            let next = (!page.at_end).then_some(page.next);
+            let orders = page.rows.into_iter().map(Order::from).collect();
+            reply::json_value(Code::Ok, &Orders { orders, next })
         }
         Err(error) => {
             tracing::error!(%error, "the ledger cannot be read");

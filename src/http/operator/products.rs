@@ -93,6 +93,11 @@ pub struct Restock {
     quantity: u32,
 }
 
+/// The body of a change that takes no particulars; it may also be absent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// What a change came to.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Changed {
@@ -100,6 +105,7 @@ pub struct Changed {
     status: &'static str,
     /// Why it was ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "already_applied")]
     reason: Option<Ignored>,
     product: Product,
 }
@@ -189,7 +195,9 @@ pub async fn create(
         check_terms(&terms)?;
         let repeated = terms.operation.is_some_and(|operation| {
             let applied = operator.shared.applied();
-            applied.with_state(&product, |state| state.operation_offset(&operation)).flatten()
+            applied
+                .with_state(&product, |state| state.operation_offset(&operation))
+                .flatten()
                 .is_some()
         });
         let outcome = if repeated {
@@ -215,9 +223,10 @@ pub async fn open(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Coded {
     let now_ms = operator.shared.clock.unix_ms();
-    change(&operator, &caller, &id, &headers, |operation, state| Record::ScheduleChanged {
+    change(&operator, &caller, &id, &headers, &body, |operation, state| Record::ScheduleChanged {
         opens_at_ms: state.terms().opens_at_ms.min(now_ms),
         closes_at_ms: state.terms().closes_at_ms.filter(|at_ms| *at_ms > now_ms),
         operation,
@@ -231,9 +240,10 @@ pub async fn close(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Coded {
     let now_ms = operator.shared.clock.unix_ms();
-    change(&operator, &caller, &id, &headers, |operation, state| Record::ScheduleChanged {
+    change(&operator, &caller, &id, &headers, &body, |operation, state| Record::ScheduleChanged {
         opens_at_ms: state.terms().opens_at_ms,
         closes_at_ms: Some(state.log_time_at(now_ms)),
         operation,
@@ -247,8 +257,12 @@ pub async fn pause(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Coded {
-    change(&operator, &caller, &id, &headers, |operation, _| Record::SalePaused { operation }).await
+    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SalePaused {
+        operation,
+    })
+    .await
 }
 
 /// Goes on after a pause.
@@ -257,9 +271,12 @@ pub async fn resume(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Coded {
-    change(&operator, &caller, &id, &headers, |operation, _| Record::SaleResumed { operation })
-        .await
+    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SaleResumed {
+        operation,
+    })
+    .await
 }
 
 /// Ends a sale for ever.
@@ -268,9 +285,12 @@ pub async fn archive(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Coded {
-    change(&operator, &caller, &id, &headers, |operation, _| Record::SaleArchived { operation })
-        .await
+    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SaleArchived {
+        operation,
+    })
+    .await
 }
 
 /// Sets the units left.
@@ -288,7 +308,7 @@ pub async fn restock(
         Ok(quantity) => quantity,
         Err(refusal) => return refusal,
     };
-    change(&operator, &caller, &id, &headers, |operation, _| Record::CapacityChanged {
+    change(&operator, &caller, &id, &headers, b"", |operation, _| Record::CapacityChanged {
         to: CapacityTarget::Remaining(quantity),
         operation,
     })
@@ -300,9 +320,13 @@ async fn change(
     caller: &Caller,
     id: &str,
     headers: &HeaderMap,
+    nothing: &[u8],
     record: impl FnOnce(OperationId, &SaleState) -> Record,
 ) -> Coded {
     answer(async {
+        if !nothing.is_empty() {
+            let Nothing {} = parse(nothing)?;
+        }
         let product = parse_product(id)?;
         let operation = operation(headers)?.ok_or_else(|| {
             missing_key("send an Idempotency-Key, so that a repetition is applied once")

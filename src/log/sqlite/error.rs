@@ -38,6 +38,12 @@ pub enum StartError {
         /// Ours.
         known: u32,
     },
+    /// An older program has made the store, and only `migrate` or a server's start may change it.
+    #[error("the store in {dir} has an older schema; run `flux-gate migrate` first")]
+    OlderSchema {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// An applied migration is not the one that this program has.
     #[error(
         "migration {version} of the store in {dir} differs from the one in this program; \

@@ -65,7 +65,7 @@ pub(super) fn apply(
 }
 
 /// Checks that the applied migrations are the first of ours; returns how many there are.
-pub(super) fn check(dir: &Path, connection: &Connection) -> Result<u32, StartError> {
+fn check(dir: &Path, connection: &Connection) -> Result<u32, StartError> {
     let known = MIGRATIONS.len() as u32;
     let found = version(connection).map_err(|source| sqlite(dir, source))?;
     if found > known {
@@ -82,6 +82,11 @@ pub(super) fn check(dir: &Path, connection: &Connection) -> Result<u32, StartErr
         }
     }
     Ok(found)
+}
+
+/// Whether all of our migrations are applied.
+pub(super) fn is_current(dir: &Path, connection: &Connection) -> Result<bool, StartError> {
+    Ok(check(dir, connection)? == MIGRATIONS.len() as u32)
 }
 
 fn version(connection: &Connection) -> Result<u32, rusqlite::Error> {

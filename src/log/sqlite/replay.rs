@@ -109,7 +109,7 @@ fn check_tail(
     let mut digest = digest_at(connection, before).map_err(sqlite)?;
     let mut buffer = Vec::new();
     let mut statement = connection.prepare(include_str!("sql/read_log.sql")).map_err(sqlite)?;
-    let mut rows = statement.query((before as i64, head.offset as i64)).map_err(sqlite)?;
+    let mut rows = statement.query((before as i64, head.offset as i64, -1)).map_err(sqlite)?;
     while let Some(row) = rows.next().map_err(sqlite)? {
         let row = LogRow::read(row).map_err(sqlite)?;
         digest = row.next_digest(&digest, products, &mut buffer);

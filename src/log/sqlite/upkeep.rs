@@ -28,6 +28,8 @@ const READERS_WAIT_MS: u64 = 20;
 const FOREIGN_LOCK_WAIT_MS: u64 = 30_000;
 /// Without signals: how often what is left in the WAL is checkpointed, in milliseconds.
 const IDLE_CHECKPOINT_MS: u64 = 5_000;
+/// When a chore that a reader was in the way of is tried again, in milliseconds.
+const CHORE_RETRY_MS: u64 = 250;
 /// Rows of the log that one piece of a chore looks at.
 const CHORE_ROWS: u64 = 10_000;
 
@@ -98,7 +100,9 @@ impl Upkeep {
             if !self.do_chores()? {
                 return self.leave();
             }
-            match self.wake.recv_timeout(Duration::from_millis(IDLE_CHECKPOINT_MS)) {
+            let open = self.shared.chores_due.load(Ordering::Acquire);
+            let wait_ms = if open { CHORE_RETRY_MS } else { IDLE_CHECKPOINT_MS };
+            match self.wake.recv_timeout(Duration::from_millis(wait_ms)) {
                 Ok(()) | Err(RecvTimeoutError::Timeout) => self.checkpoint_if_written()?,
                 Err(RecvTimeoutError::Disconnected) => return self.leave(),
             }

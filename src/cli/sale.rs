@@ -1,0 +1,269 @@
+//! `sale`: creates, shows and changes sales through the operator's listener of a running server.
+//!
+//! Every change carries an `Idempotency-Key`, so that repeating a command whose outcome is unknown is
+//! safe under the same `--operation`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use crate::cli::client::{Client, ClientError, Reply, Target};
+use crate::cli::when::When;
+use crate::cli::{Common, Exit, Failure, Machine, tell};
+use crate::config::Config;
+use crate::keys::stored::{self, StoredSecret};
+use crate::sale::{OperationId, ProductId};
+
+mod show;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Create, show and change sales, through the operator's listener of a running server.
+///
+/// The listener is that of the configuration (key admin.listen) or --url; the token is that of
+/// FLUX_GATE__ADMIN__TOKEN, the configuration, or the data directory.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  flux-gate sale create iphone-15 --quantity 100 --opens-at +10m
+  flux-gate sale show iphone-15
+  flux-gate sale pause iphone-15
+  flux-gate sale restock iphone-15 --quantity 50
+  flux-gate sale list --json --url https://gate.example:3001 --ca ca.pem")]
+pub(super) struct Sale {
+    #[command(subcommand)]
+    command: SaleCommand,
+    /// The operator's listener.
+    #[arg(long, global = true, value_name = "URL")]
+    url: Option<Target>,
+    /// Certificates (PEM) to trust, beside those of the machine.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Name of this change: repeated under the same name it takes effect once. Random unless given.
+    #[arg(long, global = true, value_name = "ID")]
+    operation: Option<OperationId>,
+    /// Print the server's reply as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum SaleCommand {
+    /// Create a sale; it is open at once unless --opens-at says otherwise.
+    Create(Create),
+    /// Show a sale with its exact counts.
+    Show {
+        /// What is sold.
+        product: ProductId,
+    },
+    /// Show all sales.
+    List,
+    /// Open a sale before its time.
+    Open {
+        /// What is sold.
+        product: ProductId,
+    },
+    /// Close a sale before its time.
+    Close {
+        /// What is sold.
+        product: ProductId,
+    },
+    /// Stop: nothing is confirmed until `resume`. The true count is kept.
+    Pause {
+        /// What is sold.
+        product: ProductId,
+    },
+    /// Go on after `pause`.
+    Resume {
+        /// What is sold.
+        product: ProductId,
+    },
+    /// Set the units that are left: the capacity becomes the units sold plus these.
+    Restock {
+        /// What is sold.
+        product: ProductId,
+        /// Units left.
+        #[arg(long, value_name = "UNITS")]
+        quantity: u32,
+    },
+    /// Put a sale away for ever; its id is never used again.
+    Archive {
+        /// What is sold.
+        product: ProductId,
+    },
+}
+
+#[derive(clap::Args)]
+struct Create {
+    /// What is sold: `^[a-z0-9-]{1,50}$`.
+    product: ProductId,
+    /// Units to sell.
+    #[arg(long, value_name = "UNITS")]
+    quantity: u32,
+    /// When it opens: RFC 3339, from now on (+10m) or Unix milliseconds.
+    #[arg(long, value_name = "WHEN")]
+    opens_at: Option<When>,
+    /// When it closes.
+    #[arg(long, value_name = "WHEN")]
+    closes_at: Option<When>,
+    /// Orders that one buyer may have (default: key orders.per_buyer_limit of the server).
+    #[arg(long, value_name = "ORDERS")]
+    per_buyer_limit: Option<u32>,
+    /// How long a further attempt of a buyer counts as a repeat (default: of the server).
+    #[arg(long, value_name = "SECONDS")]
+    repeat_window_seconds: Option<u64>,
+}
+
+/// A call of the operator's listener.
+#[derive(Debug, PartialEq)]
+struct Call {
+    method: Method,
+    path: String,
+    /// The body of a change; `None` for a look.
+    body: Option<Value>,
+}
+
+impl Sale {
+    pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
+        let config = common.load(machine, Vec::new())?.config;
+        let target = self.url.clone().unwrap_or_else(|| operator_of(&config));
+        let token = token(&config)?;
+        if !target.tls && !target.is_loopback() {
+            tell(&format!("warning: the token goes to {target} in clear; use https"));
+        }
+        let trusted: Vec<_> =
+            self.ca.iter().chain(&config.admin.tls_cert_file).map(PathBuf::as_path).collect();
+        let client = Client::new(target, &trusted, TIMEOUT)?;
+        let call = self.command.call(machine.clock.unix_ms());
+        let operation = match &self.operation {
+            Some(operation) => operation.to_string(),
+            None => machine.random_hex::<16>()?,
+        };
+        let request = call.request(&token, &operation)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let reply = runtime
+            .block_on(client.send(request))
+            .map_err(|error| unanswered(&error, &call, &operation))?;
+        if !reply.status.is_success() {
+            return Err(Failure::new(show::refusal(&reply)));
+        }
+        self.show(&reply, machine)
+    }
+
+    fn show(&self, reply: &Reply, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
+        let reply: Value = serde_json::from_slice(&reply.body).map_err(|error| {
+            Failure::new(format!("the reply is not JSON ({error}); is this a Flux-Gate?"))
+        })?;
+        let text = match (&self.command, self.json) {
+            (_, true) => serde_json::to_string_pretty(&reply)? + "\n",
+            (SaleCommand::List, false) => show::list(&reply),
+            (_, false) => show::change_or_product(&reply),
+        };
+        machine.out.write_all(text.as_bytes())?;
+        Ok(if show::is_refused_change(&reply) { Exit::Failed } else { Exit::Done })
+    }
+}
+
+impl SaleCommand {
+    fn call(&self, now_ms: u64) -> Call {
+        let look = |path: String| Call { method: Method::GET, path, body: None };
+        let change = |product: &ProductId, verb: &str, body: Value| Call {
+            method: Method::POST,
+            path: format!("/admin/products/{product}/{verb}"),
+            body: Some(body),
+        };
+        match self {
+            Self::Create(create) => Call {
+                method: Method::POST,
+                path: "/admin/products".to_owned(),
+                body: Some(create.body(now_ms)),
+            },
+            Self::Show { product } => look(format!("/admin/products/{product}")),
+            Self::List => look("/admin/products".to_owned()),
+            Self::Open { product } => change(product, "open", json!({})),
+            Self::Close { product } => change(product, "close", json!({})),
+            Self::Pause { product } => change(product, "pause", json!({})),
+            Self::Resume { product } => change(product, "resume", json!({})),
+            Self::Archive { product } => change(product, "archive", json!({})),
+            Self::Restock { product, quantity } => {
+                change(product, "restock", json!({ "quantity": quantity }))
+            }
+        }
+    }
+}
+
+impl Create {
+    fn body(&self, now_ms: u64) -> Value {
+        let mut body = Map::new();
+        body.insert("productId".to_owned(), self.product.as_str().into());
+        body.insert("quantity".to_owned(), self.quantity.into());
+        let optional = [
+            ("opensAt", self.opens_at.map(|when| when.unix_ms(now_ms).into())),
+            ("closesAt", self.closes_at.map(|when| when.unix_ms(now_ms).into())),
+            ("perBuyerLimit", self.per_buyer_limit.map(Value::from)),
+            ("repeatWindowSeconds", self.repeat_window_seconds.map(Value::from)),
+        ];
+        let given = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        body.extend(given.map(|(name, value)| (name.to_owned(), value)));
+        Value::Object(body)
+    }
+}
+
+impl Call {
+    fn request(
+        &self,
+        token: &SecretString,
+        operation: &str,
+    ) -> Result<Request<Bytes>, ClientError> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(&self.path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+        let mut bytes = Bytes::new();
+        if let Some(body) = &self.body {
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .header("idempotency-key", operation);
+            bytes = body.to_string().into();
+        }
+        Ok(request.body(bytes)?)
+    }
+}
+
+/// The operator's listener as a client on this machine reaches it.
+fn operator_of(config: &Config) -> Target {
+    super::client::reach(config.admin.listen, config.admin.tls_cert_file.is_some())
+}
+
+fn token(config: &Config) -> Result<SecretString, Failure> {
+    if let Some(token) = &config.admin.token {
+        return Ok(token.clone());
+    }
+    let stored = stored::read(&config.data.dir, StoredSecret::AdminToken)?;
+    stored.ok_or_else(|| {
+        let path = StoredSecret::AdminToken.path(&config.data.dir);
+        Failure::new(format!(
+            "there is no operator's token: set FLUX_GATE__ADMIN__TOKEN, or name the server's data \
+             directory with --data ({} is not there)",
+            path.display()
+        ))
+    })
+}
+
+fn unanswered(error: &ClientError, call: &Call, operation: &str) -> Failure {
+    let mut message = error.to_string();
+    if call.body.is_some() && error.outcome_unknown() {
+        message += &format!(
+            "\nWhether the change took effect is unknown. Repeat the command with \
+             --operation {operation}: it takes effect once."
+        );
+    }
+    Failure::new(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! The table of every key: its name, how its value is read, its range and what it is for.
+//!
+//! Loading, checking and printing all go by this table, so a key that is missing here does not exist; a
+//! test compares it with the structs. A secret has no way to be read from here, only whether it is set.
+
+use std::path::Path;
+
+use super::{Config, LogFormat};
+
+/// One key that holds a single value or a list of texts.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// `section.name`.
+    pub name: &'static str,
+    /// How its value is read, and its kind.
+    pub read: Read,
+    /// What it is for, in a line.
+    pub about: &'static str,
+}
+
+/// How a value is read from a configuration.
+#[derive(Debug, Clone, Copy)]
+pub enum Read {
+    /// One text.
+    Text(fn(&Config) -> String),
+    /// Texts; comma separated in the environment.
+    List(fn(&Config) -> Vec<String>),
+    /// A path that may be absent.
+    Path(fn(&Config) -> Option<&Path>),
+    /// A number within `min..=max`.
+    Number {
+        /// Reads it.
+        get: fn(&Config) -> u64,
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+    },
+    /// A secret: whether it is set.
+    Secret(fn(&Config) -> bool),
+}
+
+impl Key {
+    /// Its name as an environment variable.
+    pub fn variable(&self) -> String {
+        variable(self.name)
+    }
+
+    /// Whether it holds a secret.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.read, Read::Secret(_))
+    }
+}
+
+/// The environment variable of a key: `http.listen` is `FLUX_GATE__HTTP__LISTEN`.
+pub fn variable(name: &str) -> String {
+    format!("FLUX_GATE__{}", name.replace('.', "__").to_ascii_uppercase())
+}
+
+/// The key of that name.
+pub fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+macro_rules! number {
+    ($section:ident . $field:ident, $min:expr, $max:expr, $about:literal) => {
+        Key {
+            name: concat!(stringify!($section), ".", stringify!($field)),
+            read: Read::Number {
+                #[allow(clippy::unnecessary_cast, reason = "one macro for all widths")]
+                get: |config| config.$section.$field as u64,
+                min: $min,
+                max: $max,
+            },
+            about: $about,
+        }
+    };
+}
+
+macro_rules! key {
+    ($kind:ident, $section:ident . $field:ident, $read:expr, $about:literal) => {
+        Key {
+            name: concat!(stringify!($section), ".", stringify!($field)),
+            read: Read::$kind($read),
+            about: $about,
+        }
+    };
+}
+
+/// Largest rate that can be configured, a second.
+pub const RATE_PER_SECOND_MAX: u64 = 1_000_000;
+const HOUR_MS: u64 = 3_600_000;
+const TEN_MINUTES_MS: u64 = 600_000;
+const YEAR_SECONDS: u64 = 366 * 24 * 3_600;
+
+/// Every key, in the order in which it is printed.
+pub static KEYS: &[Key] = &[
+    key!(Text, http.listen, |c| c.http.listen.to_string(), "the public listener"),
+    key!(
+        List,
+        http.trusted_proxies,
+        |c| texts(&c.http.trusted_proxies),
+        "peers whose forwarding headers are believed"
+    ),
+    key!(
+        List,
+        http.cors_origins,
+        |c| texts(&c.http.cors_origins),
+        "origins that browsers may call from; * is any"
+    ),
+    key!(Path, http.tls_cert_file, |c| c.http.tls_cert_file.as_deref(), "certificate chain, PEM"),
+    key!(Path, http.tls_key_file, |c| c.http.tls_key_file.as_deref(), "private key, PEM"),
+    number!(http.threads, 0, 1_024, "worker threads; 0 is one a core"),
+    number!(http.connections_max, 1, 1_000_000, "open connections"),
+    number!(http.connections_per_ip_max, 0, 1_000_000, "open connections of one address; 0 is off"),
+    number!(http.attempts_max, 1, 1_000_000, "attempts under way at once"),
+    number!(http.body_bytes_max, 256, 65_536, "size of a body, bytes"),
+    // 8 KiB is the least that the HTTP library takes.
+    number!(http.header_bytes_max, 8_192, 1_048_576, "size of all headers, bytes"),
+    number!(http.headers_max, 16, 1_024, "number of headers"),
+    number!(http.header_timeout_ms, 100, TEN_MINUTES_MS, "time for the headers to arrive"),
+    number!(http.body_timeout_ms, 100, TEN_MINUTES_MS, "time for the body to arrive"),
+    number!(http.idle_timeout_ms, 1_000, HOUR_MS, "idle time of a connection"),
+    number!(http.http2_streams_max, 1, 10_000, "streams of an HTTP/2 connection"),
+    number!(http.drain_timeout_ms, 0, TEN_MINUTES_MS, "time to end what is in flight at a stop"),
+    number!(http.drain_delay_ms, 0, TEN_MINUTES_MS, "time between not ready and closing"),
+    key!(Text, admin.listen, |c| c.admin.listen.to_string(), "the operator's listener"),
+    key!(Secret, admin.token, |c| c.admin.token.is_some(), "the admin's bearer token"),
+    key!(Path, admin.tls_cert_file, |c| c.admin.tls_cert_file.as_deref(), "certificate chain, PEM"),
+    key!(Path, admin.tls_key_file, |c| c.admin.tls_key_file.as_deref(), "private key, PEM"),
+    key!(Text, data.dir, |c| c.data.dir.display().to_string(), "the embedded store"),
+    number!(data.batch_records_max, 1, 100_000, "records of one transaction"),
+    number!(data.queue_records_max, 1, 10_000_000, "records that wait for the writer"),
+    number!(limits.node_per_second, 0, RATE_PER_SECOND_MAX, "all requests; 0 is off"),
+    number!(limits.product_per_second, 0, RATE_PER_SECOND_MAX, "attempts of a product; 0 is off"),
+    number!(limits.ip_per_second, 0, RATE_PER_SECOND_MAX, "requests of an address; 0 is off"),
+    number!(limits.ip_burst, 1, RATE_PER_SECOND_MAX, "burst of an address"),
+    number!(limits.fingerprint_per_second, 0, RATE_PER_SECOND_MAX, "of a fingerprint; 0 is off"),
+    number!(limits.buyer_per_second, 0, RATE_PER_SECOND_MAX, "requests of a buyer; 0 is off"),
+    number!(limits.client_per_second, 0, RATE_PER_SECOND_MAX, "of an API client; 0 is off"),
+    number!(
+        limits.min_interval_ms,
+        0,
+        60_000,
+        "least time between two attempts of a buyer; 0 is off"
+    ),
+    number!(limits.tracked_keys_max, 1_000, 100_000_000, "addresses, buyers, … kept in mind, each"),
+    number!(orders.per_buyer_limit, 1, 1_000_000, "orders of one buyer"),
+    number!(
+        orders.repeat_window_seconds,
+        0,
+        YEAR_SECONDS,
+        "how long an attempt counts as a repeat"
+    ),
+    key!(Secret, secrets.order_key, |c| c.secrets.order_key.is_some(), "behind order ids"),
+    key!(Secret, secrets.buyer_key, |c| c.secrets.buyer_key.is_some(), "behind buyer references"),
+    key!(Secret, secrets.pass_keys, |c| c.secrets.pass_keys.is_some(), "behind session passes"),
+    number!(session.pass_lifetime_seconds, 1, 86_400, "how long a pass is good"),
+    key!(List, blocks.addresses, |c| texts(&c.blocks.addresses), "blocked addresses and prefixes"),
+    key!(List, blocks.fingerprints, |c| texts(&c.blocks.fingerprints), "blocked fingerprints"),
+    key!(List, blocks.users, |c| texts(&c.blocks.users), "blocked user ids"),
+    key!(Text, log.format, |c| log_format(c.log.format).to_owned(), "auto, text or json"),
+];
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(T::to_string).collect()
+}
+
+fn log_format(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Auto => "auto",
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    }
+}
+
+/// An array of tables: it is set in the file alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    /// `clients`, `jwt` or `admin.tokens`.
+    pub name: &'static str,
+    /// Its fields.
+    pub fields: &'static [Field],
+}
+
+/// A field of a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: FieldKind,
+    /// Whether a row must have it.
+    pub required: bool,
+}
+
+/// The kind of a field. Checked before serde sees the value, since serde's message would repeat it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    /// A text, or a secret text.
+    Text,
+    /// A list of texts or of secret texts.
+    Texts,
+    /// `true` or `false`.
+    Bool,
+}
+
+const fn field(name: &'static str, kind: FieldKind, required: bool) -> Field {
+    Field { name, kind, required }
+}
+
+/// Every array of tables.
+pub static ROWS: &[Rows] = &[
+    Rows {
+        name: "clients",
+        fields: &[
+            field("id", FieldKind::Text, true),
+            field("secrets", FieldKind::Texts, true),
+            field("roles", FieldKind::Texts, false),
+            field("name_space", FieldKind::Text, false),
+        ],
+    },
+    Rows {
+        name: "jwt",
+        fields: &[
+            field("issuer", FieldKind::Text, true),
+            field("audience", FieldKind::Text, true),
+            field("algorithm", FieldKind::Text, true),
+            field("key", FieldKind::Text, false),
+            field("key_file", FieldKind::Text, false),
+            field("jwks_file", FieldKind::Text, false),
+            field("user_claim", FieldKind::Text, false),
+            field("hash_user", FieldKind::Bool, false),
+            field("name_space", FieldKind::Text, false),
+        ],
+    },
+    Rows {
+        name: "admin.tokens",
+        fields: &[
+            field("name", FieldKind::Text, true),
+            field("role", FieldKind::Text, true),
+            field("token_sha256", FieldKind::Text, true),
+        ],
+    },
+];
+
+/// The array of tables of that name.
+pub fn rows(name: &str) -> Option<&'static Rows> {
+    ROWS.iter().find(|rows| rows.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What serde itself says that the table of this name may hold.
+    fn fields_of(toml_with_unknown_key: &str) -> Vec<String> {
+        let error = toml::from_str::<Config>(toml_with_unknown_key).unwrap_err();
+        let (_, list) = error.message().split_once("expected ").unwrap();
+        list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_table_holds_exactly_the_fields_of_the_structs() {
+        let mut of_structs = Vec::new();
+        for section in fields_of("?? = 1".replace("??", "x_x").as_str()) {
+            if ["jwt", "clients"].contains(&section.as_str()) {
+                of_structs.push(section);
+                continue;
+            }
+            let unknown = format!("[{section}]\nx_x = 1");
+            of_structs.extend(fields_of(&unknown).iter().map(|f| format!("{section}.{f}")));
+        }
+        let mut of_table: Vec<String> = KEYS
+            .iter()
+            .map(|k| k.name)
+            .chain(ROWS.iter().map(|r| r.name))
+            .map(Into::into)
+            .collect();
+        of_structs.sort();
+        of_table.sort();
+        assert_eq!(of_table, of_structs);
+        for rows in ROWS {
+            let of_row: Vec<_> = rows.fields.iter().map(|field| field.name.to_owned()).collect();
+            assert_eq!(of_row, fields_of(&format!("[[{}]]\nx_x = 1", rows.name)));
+        }
+    }
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        let config = Config::default();
+        for key in KEYS {
+            if let Read::Number { get, min, max } = key.read {
+                assert!((min..=max).contains(&get(&config)), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_variable_is_named_after_its_key() {
+        assert_eq!(variable("limits.ip_per_second"), "FLUX_GATE__LIMITS__IP_PER_SECOND");
+    }
+}

@@ -1,0 +1,412 @@
+//! The guard: who asks, with which intact request, how often.
+//!
+//! [`Guard::order`] is checks 2 to 10 of the table "What a request to `POST /order` passes" in
+//! `docs/ARCHITECTURE.md`, in its order: a request that is wrong in two ways gets the earlier refusal. Check
+//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s. Check 11 (bot score) and the
+//! waiting room's part of check 9 are not built yet; their places are marked.
+//!
+//! A passing order costs two HMACs (its signature, its id), one parse of its body and no allocation, once
+//! its pass or user is in the thread's [`PassCache`]. Expected refusals are values ([`Refusal`]); nothing
+//! that the client sent is in one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use http::{HeaderMap, Method};
+
+use crate::config::{ClientRole, Config};
+use crate::keys::IdentityKeys;
+use crate::sale::{BuyerRef, IdempotencyKey, InvalidId, OrderId, ProductId, UserId};
+use crate::signing::SignedParts;
+
+mod blocks;
+pub mod body;
+mod cache;
+pub mod client_ip;
+mod clients;
+pub mod headers;
+pub mod jwt;
+mod limits;
+mod mac;
+pub mod pass;
+mod refusal;
+mod session;
+mod table;
+
+pub use cache::PassCache;
+pub use clients::{ClientError, Roles};
+pub use limits::RateStatus;
+pub use mac::Mac;
+pub use pass::{PassId, PassKeys, PassKeysError};
+pub use refusal::{FieldError, Forbidden, Refusal, Refused};
+pub use session::OpenedSession;
+
+use blocks::Blocks;
+use cache::KnownPass;
+use client_ip::TrustedProxies;
+use clients::{ApiClient, Clients};
+use headers::Credentials;
+use jwt::{JwtError, JwtIssuers};
+use limits::{Entered, Limits, Over};
+use table::KeyedHash;
+
+/// A request, as it was received.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path with its query, as sent.
+    pub target: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The whole body.
+    pub body: &'a [u8],
+    /// The address at the other end of the connection.
+    pub peer: IpAddr,
+}
+
+/// The time of a request, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Wall-clock time in Unix milliseconds.
+    pub unix_ms: u64,
+    /// Time for rates, in microseconds; never backwards.
+    pub monotonic_us: u64,
+}
+
+/// An order that passed checks 2 to 10.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderRequest {
+    /// What is bought.
+    pub product: ProductId,
+    /// Who buys.
+    pub user: UserId,
+    /// Who buys, as a pseudonym.
+    pub buyer: BuyerRef,
+    /// The client's name for the attempt.
+    pub key: IdempotencyKey,
+    /// The id of the order that this attempt is or becomes.
+    pub order_id: OrderId,
+    /// Who sent it.
+    pub caller_kind: CallerKind,
+    /// The rate that it counted against; absent where that is off.
+    pub rate: Option<RateStatus>,
+}
+
+/// Who sends an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerKind {
+    /// A shopper, with a pass.
+    Shopper,
+    /// An API client, for its user.
+    Client,
+}
+
+/// Who makes a call other than an order.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// A shopper, with a pass.
+    Shopper {
+        /// Who.
+        user: UserId,
+        /// Who, as a pseudonym.
+        buyer: BuyerRef,
+        /// With which pass.
+        pass_id: PassId,
+        /// The rate that the call counted against; absent where that is off.
+        rate: Option<RateStatus>,
+    },
+    /// An API client.
+    Client {
+        /// Which.
+        id: Arc<str>,
+        /// What it may do.
+        roles: Roles,
+        /// The name space of its users.
+        name_space: Arc<str>,
+        /// The rate that the call counted against; absent where that is off.
+        rate: Option<RateStatus>,
+    },
+}
+
+/// Why the guard cannot be built from the configuration. Never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// An API client cannot be.
+    #[error("clients: {0}")]
+    Client(#[from] ClientError),
+    /// An issuer of JWTs cannot be.
+    #[error("jwt issuer {issuer}: {error}")]
+    Jwt {
+        /// Which.
+        issuer: String,
+        /// Why.
+        #[source]
+        error: JwtError,
+    },
+    /// A blocked user id is none.
+    #[error("blocks.users: a user id {0}")]
+    BlockedUser(#[source] InvalidId),
+}
+
+/// The guard of a node. Its threads share it; each has a [`PassCache`] of its own.
+pub struct Guard {
+    proxies: TrustedProxies,
+    blocks: Blocks,
+    limits: Limits,
+    clients: Clients,
+    issuers: JwtIssuers,
+    pass_keys: PassKeys,
+    pass_lifetime_ms: u64,
+    identity: Arc<IdentityKeys>,
+    hash: KeyedHash,
+}
+
+/// Who a request is from, before its signature is checked.
+enum Who<'a> {
+    Shopper(&'a KnownPass),
+    Client(&'a ApiClient),
+}
+
+impl Who<'_> {
+    /// The keys of which one must have signed.
+    fn keys(&self) -> &[hmac::Key] {
+        match self {
+            Self::Shopper(known) => std::slice::from_ref(&known.key),
+            Self::Client(client) => &client.keys,
+        }
+    }
+}
+
+impl Guard {
+    /// A guard for this configuration. `hash_seed` is 128 random bits, drawn once a process, under which
+    /// its tables hash.
+    ///
+    /// # Errors
+    /// What of the configuration cannot be.
+    pub fn new(
+        config: &Config,
+        identity: Arc<IdentityKeys>,
+        pass_keys: PassKeys,
+        hash_seed: [u8; 16],
+    ) -> Result<Self, GuardError> {
+        let hash = KeyedHash::new(hash_seed);
+        Ok(Self {
+            proxies: TrustedProxies::new(&config.http.trusted_proxies),
+            blocks: Blocks::new(&config.blocks).map_err(GuardError::BlockedUser)?,
+            limits: Limits::new(&config.limits, hash),
+            clients: Clients::new(&config.clients)?,
+            issuers: JwtIssuers::new(&config.jwt)
+                .map_err(|(issuer, error)| GuardError::Jwt { issuer, error })?,
+            pass_keys,
+            pass_lifetime_ms: config.session.pass_lifetime_seconds.saturating_mul(1_000),
+            identity,
+            hash,
+        })
+    }
+
+    /// An empty cache for a thread.
+    pub fn cache(&self) -> PassCache {
+        PassCache::new(self.hash)
+    }
+
+    /// Checks 2 to 10 of `POST /order`.
+    ///
+    /// # Errors
+    /// The refusal of the first check that the request does not pass.
+    pub fn order(
+        &self,
+        cache: &mut PassCache,
+        request: &Request<'_>,
+        now: Now,
+    ) -> Result<OrderRequest, Refused> {
+        let PassCache { passes, users } = cache;
+        // 2 and 3: blocked address or fingerprint; rate of address, fingerprint and node.
+        let entered = self.enter(request, now)?;
+        let at_door = |refusal| Refused { refusal, rate: entered.status };
+        // 4: who.
+        let who = self.who(passes, request, now).map_err(at_door)?;
+        // 5: the request's time.
+        let time = headers::request_time(request.headers, now.unix_ms).map_err(at_door)?;
+        // 6: the signature. From here on the request counts against somebody known, not its address.
+        check_signature(who.keys(), request, time).map_err(at_door)?;
+        self.limits.refund(&entered);
+        let count = |refusal| self.count_refused(&who, refusal, now);
+        // 7: the idempotency key.
+        let key = headers::idempotency_key(request.headers).map_err(count)?;
+        // 8: the body.
+        headers::json_content(request.headers).map_err(count)?;
+        let (product, user) = body::parse_order(request.body).map_err(count)?;
+        // 9: may they; is it their own; is the user blocked. (A pass's admission while the product's
+        // waiting room is active: here.)
+        may_order(&who, &user).map_err(count)?;
+        self.check_user(&user).map_err(count)?;
+        // 10: the rate of the API client and of the buyer, and the time since the buyer's last order.
+        let (buyer, caller_kind) = match who {
+            Who::Shopper(known) => (known.buyer, CallerKind::Shopper),
+            Who::Client(client) => {
+                self.limits.client(&client.tat, now.monotonic_us).map_err(slow_down)?;
+                (users.buyer(client, &user, &self.identity), CallerKind::Client)
+            }
+        };
+        let rate = self.limits.order(&buyer, &key, now.monotonic_us).map_err(slow_down)?;
+        // 11: the bot score: here, and not for API clients.
+        let order_id = self.identity.order_id(&product, &buyer, &key);
+        Ok(OrderRequest { product, user, buyer, key, order_id, caller_kind, rate })
+    }
+
+    /// Checks 2 to 6 for the other calls of somebody known, which then count against their buyer or API
+    /// client.
+    ///
+    /// # Errors
+    /// The refusal of the first check that the request does not pass.
+    pub fn caller(
+        &self,
+        cache: &mut PassCache,
+        request: &Request<'_>,
+        now: Now,
+    ) -> Result<Caller, Refused> {
+        let entered = self.enter(request, now)?;
+        let at_door = |refusal| Refused { refusal, rate: entered.status };
+        let who = self.who(&mut cache.passes, request, now).map_err(at_door)?;
+        let time = headers::request_time(request.headers, now.unix_ms).map_err(at_door)?;
+        check_signature(who.keys(), request, time).map_err(at_door)?;
+        self.limits.refund(&entered);
+        let rate = self.count(&who, now).map_err(slow_down)?;
+        Ok(match who {
+            Who::Shopper(KnownPass { pass, buyer, .. }) => {
+                self.check_user(&pass.user)?;
+                Caller::Shopper { user: pass.user, buyer: *buyer, pass_id: pass.id, rate }
+            }
+            Who::Client(client) => Caller::Client {
+                id: client.id.clone(),
+                roles: client.roles,
+                name_space: client.name_space.clone(),
+                rate,
+            },
+        })
+    }
+
+    /// Checks 2 and 3, for calls that are open to everybody.
+    ///
+    /// # Errors
+    /// The refusal of the first check that the request does not pass.
+    pub fn anyone(&self, request: &Request<'_>, now: Now) -> Result<Option<RateStatus>, Refused> {
+        self.enter(request, now).map(|entered| entered.status)
+    }
+
+    /// Checks 2 and 3.
+    fn enter(&self, request: &Request<'_>, now: Now) -> Result<Entered, Refused> {
+        let ip = self.proxies.client_ip(request.peer, request.headers);
+        // A signal, no proof: of several the first counts.
+        let fingerprint = request.headers.get(headers::X_DEVICE_FINGERPRINT);
+        let fingerprint = fingerprint.map(http::HeaderValue::as_bytes);
+        let known = |fingerprint| self.blocks.fingerprint(fingerprint);
+        if self.blocks.address(ip) || fingerprint.is_some_and(known) {
+            return Err(Refusal::Blocked.into());
+        }
+        self.limits.enter(ip, fingerprint, now.monotonic_us).map_err(|over| Refused {
+            refusal: Refusal::TooManyRequests { retry_after_ms: over.retry_after_ms },
+            rate: over.status,
+        })
+    }
+
+    /// Check 4.
+    fn who<'a>(
+        &'a self,
+        passes: &'a mut cache::Passes,
+        request: &Request<'_>,
+        now: Now,
+    ) -> Result<Who<'a>, Refusal> {
+        match headers::credentials(request.headers)? {
+            Credentials::Bearer(text) => {
+                let known = passes.get(text, &self.pass_keys, &self.identity);
+                let known =
+                    known.ok_or(Refusal::Unauthenticated("The session pass is not valid."))?;
+                if known.pass.is_expired(now.unix_ms) {
+                    return Err(Refusal::Unauthenticated("The session pass has expired."));
+                }
+                Ok(Who::Shopper(known))
+            }
+            Credentials::ApiKey(id) => self.client(id, request).map(Who::Client),
+        }
+    }
+
+    fn client(&self, id: &str, request: &Request<'_>) -> Result<&ApiClient, Refusal> {
+        self.clients.get(id).ok_or_else(|| {
+            // The answer is the same whatever comes of it; it takes the time of a wrong signature.
+            let time = request.headers.get(headers::X_REQUEST_TIME);
+            let time = time.map_or(&[][..], http::HeaderValue::as_bytes);
+            _ = check_signature(self.clients.decoy(), request, time);
+            Refusal::Unauthenticated("The API client is not known.")
+        })
+    }
+
+    /// The part of check 9 that concerns the user alone.
+    fn check_user(&self, user: &UserId) -> Result<(), Refusal> {
+        let blocked = self.blocks.user(user);
+        if blocked { Err(Refusal::Forbidden(Forbidden::UserBlocked)) } else { Ok(()) }
+    }
+
+    /// Counts a request against whoever signed it.
+    fn count(&self, who: &Who<'_>, now: Now) -> Result<Option<RateStatus>, Over> {
+        match who {
+            Who::Shopper(known) => self.limits.buyer(&known.buyer, now.monotonic_us),
+            Who::Client(client) => self.limits.client(&client.tat, now.monotonic_us),
+        }
+    }
+
+    /// A refusal by checks 7 to 9: its address was refunded, so it counts against whoever signed it. That
+    /// one may be over the rate by it does not change the answer.
+    fn count_refused(&self, who: &Who<'_>, refusal: Refusal, now: Now) -> Refused {
+        let rate = self.count(who, now).unwrap_or_else(|over| over.status);
+        Refused { refusal, rate }
+    }
+}
+
+/// Check 6.
+fn check_signature(
+    keys: &[hmac::Key],
+    request: &Request<'_>,
+    request_time: &[u8],
+) -> Result<(), Refusal> {
+    let mac = headers::signature(request.headers).and_then(Mac::from_hex);
+    let mac = mac.ok_or(Refusal::InvalidSignature)?;
+    let parts = SignedParts {
+        method: request.method.as_str().as_bytes(),
+        path: request.target.as_bytes(),
+        body: request.body,
+        request_time,
+        idempotency_key: headers::signed_key(request.headers),
+    };
+    let signed = keys.iter().any(|key| mac.is(&parts.sign(key)));
+    if signed { Ok(()) } else { Err(Refusal::InvalidSignature) }
+}
+
+/// The part of check 9 that depends on who asks.
+fn may_order(who: &Who<'_>, user: &UserId) -> Result<(), Refusal> {
+    match who {
+        Who::Shopper(known) if known.pass.user != *user => {
+            Err(Refusal::Forbidden(Forbidden::OtherUser))
+        }
+        Who::Shopper(_) => Ok(()),
+        Who::Client(client) => require(client, ClientRole::Order),
+    }
+}
+
+fn require(client: &ApiClient, role: ClientRole) -> Result<(), Refusal> {
+    if client.roles.has(role) {
+        Ok(())
+    } else {
+        Err(Refusal::Forbidden(Forbidden::MissingRole(role)))
+    }
+}
+
+fn slow_down(over: Over) -> Refused {
+    let refusal = Refusal::SlowDown { retry_after_ms: over.retry_after_ms };
+    Refused { refusal, rate: over.status }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! How often: the rates of the node, of addresses, fingerprints, buyers and API clients.
+//!
+//! A request is charged to its address before anything costly. One whose signature is good is refunded and
+//! counts against its buyer or API client instead, so that people behind one carrier's address do not lock
+//! each other out. Whoever is refused by one rate is charged to none: what was charged before it is taken
+//! back.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config;
+use crate::gcra::{self, Check, Rate};
+use crate::guard::table::{KeyedHash, Slot, Table};
+use crate::sale::{BuyerRef, IdempotencyKey};
+
+/// How many times an address's rate the networks around it have.
+const FACTOR_56: u32 = 4;
+const FACTOR_48: u32 = 16;
+/// Bytes of a fingerprint that are looked at, beside its length.
+const FINGERPRINT_BYTES_MAX: usize = 128;
+
+/// Domains of the keyed hash.
+const DOMAIN_V4: u8 = 1;
+const DOMAIN_V6_64: u8 = 2;
+const DOMAIN_V6_56: u8 = 3;
+const DOMAIN_V6_48: u8 = 4;
+const DOMAIN_FINGERPRINT: u8 = 5;
+const DOMAIN_KEY: u8 = 6;
+
+/// A rate as it stands, for the headers `RateLimit-Policy: "<policy>";q=<quota>;w=<window>` and
+/// `RateLimit: "<policy>";r=<remaining>;t=<reset>` (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateStatus {
+    /// Which rate: `node`, `address`, `fingerprint`, `buyer` or `client`.
+    pub policy: &'static str,
+    /// Requests that may come at once.
+    pub quota: u32,
+    /// Time in which so many become free again, in seconds, rounded up.
+    pub window_seconds: u64,
+    /// Requests that may come now.
+    pub remaining: u32,
+    /// Time until the quota is whole again, or for a refusal until one request may pass, in seconds,
+    /// rounded up.
+    pub reset_seconds: u64,
+}
+
+/// Over a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over {
+    /// When a retry may pass, in milliseconds; at least 1.
+    pub retry_after_ms: u64,
+    /// The rate that it is over; absent for the least time between two requests.
+    pub status: Option<RateStatus>,
+}
+
+/// A theoretical arrival time that threads share, for the few keys that are known beforehand.
+#[derive(Debug, Default)]
+pub struct SharedTat(AtomicU64);
+
+impl SharedTat {
+    /// Charges one request, or says when it may come again.
+    fn charge(&self, policy: &'static str, rate: &Rate, now_us: u64) -> Result<RateStatus, Over> {
+        let mut tat_us = self.0.load(Ordering::Relaxed);
+        loop {
+            let check = gcra::check(rate, tat_us, now_us);
+            let Check::Conforms { tat_us: charged_us, .. } = check else {
+                return outcome(policy, rate, check);
+            };
+            let order = Ordering::Relaxed;
+            match self.0.compare_exchange_weak(tat_us, charged_us, order, order) {
+                Ok(_) => return outcome(policy, rate, check),
+                Err(current_us) => tat_us = current_us,
+            }
+        }
+    }
+}
+
+/// A kind of key with its rate and its table.
+struct Kind {
+    policy: &'static str,
+    rate: Rate,
+    table: Table,
+}
+
+impl Kind {
+    fn new(policy: &'static str, rate: Option<Rate>, keys_max: usize) -> Option<Self> {
+        rate.map(|rate| Self { policy, rate, table: Table::new(keys_max) })
+    }
+
+    fn charge(&self, tag: u64, now_us: u64) -> Result<RateStatus, Over> {
+        charge_in(&self.table, self.policy, &self.rate, tag, now_us)
+    }
+
+    fn refund(&self, tag: u64) {
+        refund_in(&self.table, &self.rate, tag);
+    }
+}
+
+/// The rate of addresses, and of the networks around IPv6 ones.
+struct Addresses {
+    single: Kind,
+    rate_56: Rate,
+    rate_48: Rate,
+    networks: Table,
+}
+
+/// What a request was charged with at the door; given back by [`Limits::refund`].
+#[must_use]
+pub struct Entered {
+    /// The address's rate; absent where it is off.
+    pub status: Option<RateStatus>,
+    address: Option<AddressTags>,
+}
+
+#[derive(Clone, Copy)]
+struct AddressTags {
+    single: u64,
+    /// Of the /56 and the /48 of an IPv6 address.
+    networks: Option<[u64; 2]>,
+}
+
+/// All rates of a node, shared by its threads.
+pub struct Limits {
+    hash: KeyedHash,
+    node: Option<(Rate, SharedTat)>,
+    addresses: Option<Addresses>,
+    fingerprints: Option<Kind>,
+    buyer_rate: Option<Rate>,
+    min_interval_ms: u64,
+    buyers: Table,
+    client_rate: Option<Rate>,
+}
+
+impl Limits {
+    /// Takes the configured limits.
+    pub fn new(config: &config::Limits, hash: KeyedHash) -> Self {
+        let keys_max = config.tracked_keys_max;
+        // Where no burst is configured it is what comes in a second.
+        let rate = |per_second| Rate::per_second(per_second, per_second);
+        let address = Rate::per_second(config.ip_per_second, config.ip_burst);
+        let buyers_on = config.buyer_per_second > 0 || config.min_interval_ms > 0;
+        Self {
+            hash,
+            node: rate(config.node_per_second).map(|rate| (rate, SharedTat::default())),
+            addresses: Kind::new("address", address, keys_max).map(|single| Addresses {
+                rate_56: single.rate.times(FACTOR_56),
+                rate_48: single.rate.times(FACTOR_48),
+                networks: Table::new(keys_max),
+                single,
+            }),
+            fingerprints: Kind::new("fingerprint", rate(config.fingerprint_per_second), keys_max),
+            buyer_rate: rate(config.buyer_per_second),
+            min_interval_ms: config.min_interval_ms,
+            buyers: Table::new(if buyers_on { keys_max } else { 0 }),
+            client_rate: rate(config.client_per_second),
+        }
+    }
+
+    /// Check 3: charges the address, its networks, the fingerprint and the node, or none of them.
+    ///
+    /// # Errors
+    /// The first of them that the request is over.
+    pub fn enter(
+        &self,
+        ip: IpAddr,
+        fingerprint: Option<&[u8]>,
+        now_us: u64,
+    ) -> Result<Entered, Over> {
+        let entered = self.charge_address(ip, now_us)?;
+        let fingerprint = self.fingerprints.as_ref().zip(fingerprint);
+        let fingerprint = fingerprint.map(|(kind, bytes)| (kind, self.fingerprint_tag(bytes)));
+        if let Some((kind, tag)) = fingerprint
+            && let Err(over) = kind.charge(tag, now_us)
+        {
+            self.refund(&entered);
+            return Err(over);
+        }
+        // The node comes last: a request that an address's rate refuses takes nothing from all others.
+        if let Some((rate, tat)) = &self.node
+            && let Err(over) = tat.charge("node", rate, now_us)
+        {
+            fingerprint.inspect(|(kind, tag)| kind.refund(*tag));
+            self.refund(&entered);
+            return Err(over);
+        }
+        Ok(entered)
+    }
+
+    /// Takes the charge of the address and its networks back: the request counts against somebody known.
+    pub fn refund(&self, entered: &Entered) {
+        let Some((addresses, tags)) = self.addresses.as_ref().zip(entered.address) else { return };
+        addresses.single.refund(tags.single);
+        if let Some([tag_56, tag_48]) = tags.networks {
+            refund_in(&addresses.networks, &addresses.rate_56, tag_56);
+            refund_in(&addresses.networks, &addresses.rate_48, tag_48);
+        }
+    }
+
+    fn charge_address(&self, ip: IpAddr, now_us: u64) -> Result<Entered, Over> {
+        let Some(addresses) = &self.addresses else {
+            return Ok(Entered { status: None, address: None });
+        };
+        let tags = self.address_tags(ip);
+        let policy = addresses.single.policy;
+        let status = addresses.single.charge(tags.single, now_us)?;
+        if let Some([tag_56, tag_48]) = tags.networks {
+            let networks = &addresses.networks;
+            let by_56 = charge_in(networks, policy, &addresses.rate_56, tag_56, now_us);
+            by_56.inspect_err(|_| addresses.single.refund(tags.single))?;
+            let by_48 = charge_in(networks, policy, &addresses.rate_48, tag_48, now_us);
+            by_48.inspect_err(|_| {
+                refund_in(networks, &addresses.rate_56, tag_56);
+                addresses.single.refund(tags.single);
+            })?;
+        }
+        Ok(Entered { status: Some(status), address: Some(tags) })
+    }
+
+    fn address_tags(&self, ip: IpAddr) -> AddressTags {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                AddressTags { single: self.hash.tag(DOMAIN_V4, &ip.octets()), networks: None }
+            }
+            IpAddr::V6(ip) => {
+                let octets = ip.octets();
+                let tag = |domain, bytes| self.hash.tag(domain, &octets[..bytes]);
+                AddressTags {
+                    single: tag(DOMAIN_V6_64, 8),
+                    networks: Some([tag(DOMAIN_V6_56, 7), tag(DOMAIN_V6_48, 6)]),
+                }
+            }
+        }
+    }
+
+    fn fingerprint_tag(&self, bytes: &[u8]) -> u64 {
+        let head = &bytes[..bytes.len().min(FINGERPRINT_BYTES_MAX)];
+        self.hash.tag(DOMAIN_FINGERPRINT, head).wrapping_add(bytes.len() as u64)
+    }
+
+    /// Check 10 for an API client.
+    ///
+    /// # Errors
+    /// The client is over its rate.
+    pub fn client(&self, tat: &SharedTat, now_us: u64) -> Result<Option<RateStatus>, Over> {
+        self.client_rate.map(|rate| tat.charge("client", &rate, now_us)).transpose()
+    }
+
+    /// Counts a call other than an order against a buyer's rate.
+    ///
+    /// # Errors
+    /// The buyer is over its rate.
+    pub fn buyer(&self, buyer: &BuyerRef, now_us: u64) -> Result<Option<RateStatus>, Over> {
+        let Some(rate) = &self.buyer_rate else { return Ok(None) };
+        charge_in(&self.buyers, "buyer", rate, buyer.table_hash(), now_us).map(Some)
+    }
+
+    /// Check 10 for an order: the buyer's rate, and the least time since the buyer's last order that passed
+    /// here with another key. The same key again is a double click or a retry, no bot.
+    ///
+    /// # Errors
+    /// Too soon, or over the rate; nothing is charged then.
+    pub fn order(
+        &self,
+        buyer: &BuyerRef,
+        key: &IdempotencyKey,
+        now_us: u64,
+    ) -> Result<Option<RateStatus>, Over> {
+        if self.buyer_rate.is_none() && self.min_interval_ms == 0 {
+            return Ok(None);
+        }
+        let now = LastOrder {
+            at_ms: now_us / 1_000,
+            key: self.hash.tag(DOMAIN_KEY, key.as_str().as_bytes()),
+        };
+        self.buyers.with(buyer.table_hash(), |slot: Slot<'_>| {
+            if let Some(retry_after_ms) = now.too_soon_after(*slot.note, self.min_interval_ms) {
+                return Err(Over { retry_after_ms, status: None });
+            }
+            let Some(rate) = &self.buyer_rate else {
+                // Without a rate the slot is kept for as long as its note matters.
+                *slot.tat_us = now_us.saturating_add(self.min_interval_ms.saturating_mul(1_000));
+                *slot.note = now.note();
+                return Ok(None);
+            };
+            let status = charge_slot(slot.tat_us, "buyer", rate, now_us)?;
+            *slot.note = now.note();
+            Ok(Some(status))
+        })
+    }
+}
+
+/// A buyer's last order, as a table's note: 40 bits of time and 24 of the key's hash, the last of them 1,
+/// so that no note is 0.
+struct LastOrder {
+    at_ms: u64,
+    key: u64,
+}
+
+impl LastOrder {
+    const KEY_BITS: u32 = 24;
+    const KEY_MASK: u64 = (1 << Self::KEY_BITS) - 1;
+
+    fn note(&self) -> u64 {
+        (self.at_ms << Self::KEY_BITS) | (self.key & Self::KEY_MASK) | 1
+    }
+
+    /// How much too soon this order comes after the noted one, in milliseconds, if it has another key.
+    fn too_soon_after(&self, note: u64, min_interval_ms: u64) -> Option<u64> {
+        let same_key = note & Self::KEY_MASK == self.note() & Self::KEY_MASK;
+        if note == 0 || same_key {
+            return None;
+        }
+        let since_ms = self.at_ms.saturating_sub(note >> Self::KEY_BITS);
+        min_interval_ms.checked_sub(since_ms).filter(|left_ms| *left_ms > 0)
+    }
+}
+
+fn charge_in(
+    table: &Table,
+    policy: &'static str,
+    rate: &Rate,
+    tag: u64,
+    now_us: u64,
+) -> Result<RateStatus, Over> {
+    table.with(tag, |slot| charge_slot(slot.tat_us, policy, rate, now_us))
+}
+
+fn charge_slot(
+    slot: &mut u64,
+    policy: &'static str,
+    rate: &Rate,
+    now_us: u64,
+) -> Result<RateStatus, Over> {
+    let check = gcra::check(rate, *slot, now_us);
+    if let Check::Conforms { tat_us, .. } = check {
+        *slot = tat_us;
+    }
+    outcome(policy, rate, check)
+}
+
+fn refund_in(table: &Table, rate: &Rate, tag: u64) {
+    // A key that was forgotten meanwhile has nothing to give back.
+    table.with_known(tag, |slot| *slot.tat_us = gcra::refund(rate, *slot.tat_us));
+}
+
+fn outcome(policy: &'static str, rate: &Rate, check: Check) -> Result<RateStatus, Over> {
+    let status = |remaining, reset_us: u64| RateStatus {
+        policy,
+        quota: rate.burst,
+        window_seconds: rate.window_us().div_ceil(1_000_000),
+        remaining,
+        reset_seconds: reset_us.div_ceil(1_000_000),
+    };
+    match check {
+        Check::Conforms { remaining, reset_us, .. } => Ok(status(remaining, reset_us)),
+        Check::Exceeds { retry_after_us } => Err(Over {
+            retry_after_ms: retry_after_us.div_ceil(1_000),
+            status: Some(status(0, retry_after_us)),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

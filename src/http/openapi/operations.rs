@@ -1,0 +1,445 @@
+//! Every call of both listeners, with every answer and an example of each.
+
+use crate::http::code::Code;
+
+/// One call.
+pub struct Operation {
+    pub id: &'static str,
+    pub method: &'static str,
+    pub path: &'static str,
+    pub summary: &'static str,
+    pub caller: Caller,
+    /// Name, whether required, and what it is.
+    pub headers: &'static [(&'static str, bool, &'static str)],
+    /// Name, JSON type, and what it is.
+    pub query: &'static [(&'static str, &'static str, &'static str)],
+    /// Schema and example.
+    pub body: Option<(&'static str, &'static str)>,
+    pub answers: &'static [Answer],
+}
+
+/// One answer of a call.
+pub enum Answer {
+    Json { code: Code, schema: &'static str, example: &'static str },
+    Text { code: Code, example: &'static str },
+    Problem(Code),
+}
+
+impl Answer {
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Json { code, .. } | Self::Text { code, .. } | Self::Problem(code) => *code,
+        }
+    }
+}
+
+/// Who may make a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    Anyone,
+    /// A shopper with a pass, or an API client.
+    Signed,
+    ClientOnly,
+    /// Somebody with a merchant's JWT, or an API client.
+    Session,
+    Viewer,
+    Operator,
+    Admin,
+}
+
+use Answer::{Json, Problem, Text};
+
+const SIGNED_ANSWERS: &[Answer] = &[
+    Problem(Code::Blocked),
+    Problem(Code::TooManyRequests),
+    Problem(Code::Unauthorized),
+    Problem(Code::RequestExpired),
+    Problem(Code::InvalidSignature),
+    Problem(Code::UserBlocked),
+    Problem(Code::SlowDown),
+    Problem(Code::BodyTimeout),
+    Problem(Code::BodyTooLarge),
+    Problem(Code::BodyBroken),
+    Problem(Code::Overloaded),
+    Problem(Code::Internal),
+];
+const OPEN_ANSWERS: &[Answer] =
+    &[Problem(Code::Blocked), Problem(Code::TooManyRequests), Problem(Code::Overloaded)];
+const OPERATOR_ANSWERS: &[Answer] = &[Problem(Code::Unauthorized), Problem(Code::Forbidden)];
+const SIGNED_HEADERS: &[(&str, bool, &str)] = &[
+    ("x-request-time", true, "Unix milliseconds, within 30 s of the server's clock"),
+    (
+        "x-signature",
+        true,
+        "hex HMAC-SHA256 of METHOD:PATH:BODY:REQUEST_TIME:IDEMPOTENCY_KEY; PATH with its query",
+    ),
+    ("x-device-fingerprint", false, "a signal of the client's"),
+];
+const KEY: (&str, bool, &str) =
+    ("Idempotency-Key", true, "[A-Za-z0-9_-]{1,64}; also as x-idempotency-key");
+
+impl Caller {
+    pub fn answers(self) -> &'static [Answer] {
+        match self {
+            Self::Anyone => OPEN_ANSWERS,
+            Self::Signed | Self::ClientOnly | Self::Session => SIGNED_ANSWERS,
+            Self::Viewer | Self::Operator | Self::Admin => OPERATOR_ANSWERS,
+        }
+    }
+
+    pub fn headers(self) -> &'static [(&'static str, bool, &'static str)] {
+        match self {
+            Self::Signed | Self::ClientOnly => SIGNED_HEADERS,
+            _ => &[],
+        }
+    }
+}
+
+const NOTHING: Operation = Operation {
+    id: "",
+    method: "get",
+    path: "",
+    summary: "",
+    caller: Caller::Anyone,
+    headers: &[],
+    query: &[],
+    body: None,
+    answers: &[],
+};
+
+const PRODUCT: &str = r#"{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":false,"archived":false,"status":"open","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":41}"#;
+const CHANGED: &[Answer] = &[
+    Json {
+        code: Code::Ok,
+        schema: "Changed",
+        example: r#"{"status":"applied","product":{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":true,"archived":false,"status":"paused","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":42}}"#,
+    },
+    Problem(Code::InvalidRequest),
+    Problem(Code::MissingIdempotencyKey),
+    Problem(Code::UnknownProduct),
+    Problem(Code::Conflict),
+    Problem(Code::Busy),
+    Problem(Code::OutcomeUnknown),
+];
+
+const fn change(id: &'static str, path: &'static str, summary: &'static str) -> Operation {
+    Operation {
+        id,
+        method: "post",
+        path,
+        summary,
+        caller: Caller::Operator,
+        headers: &[KEY],
+        answers: CHANGED,
+        ..NOTHING
+    }
+}
+
+/// Every call.
+pub const OPERATIONS: &[Operation] = &[
+    Operation {
+        id: "placeOrder",
+        method: "post",
+        path: "/order",
+        summary: "Buy one unit",
+        caller: Caller::Signed,
+        headers: &[KEY],
+        body: Some(("OrderBody", r#"{"productId":"iphone-15","userId":"alice-7"}"#)),
+        answers: &[
+            Json {
+                code: Code::Accepted,
+                schema: "OrderAnswer",
+                example: r#"{"status":"success","msg":"Order accepted","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+            },
+            Json {
+                code: Code::Duplicate,
+                schema: "OrderAnswer",
+                example: r#"{"status":"ignored","msg":"Duplicate request","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10","reason":"same_key"}"#,
+            },
+            Json {
+                code: Code::Pending,
+                schema: "OrderAnswer",
+                example: r#"{"status":"pending","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+            },
+            Json {
+                code: Code::SoldOut,
+                schema: "OrderAnswer",
+                example: r#"{"status":"sold_out","msg":"Inventory empty"}"#,
+            },
+            Json {
+                code: Code::LimitReached,
+                schema: "OrderAnswer",
+                example: r#"{"status":"limit_reached","msg":"You already have as many as one buyer may have"}"#,
+            },
+            Json {
+                code: Code::NotOpen,
+                schema: "OrderAnswer",
+                example: r#"{"status":"not_open","opensAt":1764000000000}"#,
+            },
+            Json { code: Code::Closed, schema: "OrderAnswer", example: r#"{"status":"closed"}"# },
+            Json { code: Code::Paused, schema: "OrderAnswer", example: r#"{"status":"paused"}"# },
+            Problem(Code::UnknownProduct),
+            Problem(Code::MissingIdempotencyKey),
+            Problem(Code::UnsupportedMediaType),
+            Problem(Code::InvalidRequest),
+            Problem(Code::UserMismatch),
+            Problem(Code::Forbidden),
+            Problem(Code::OverRate),
+            Problem(Code::Busy),
+            Problem(Code::LogBehind),
+            Problem(Code::OutcomeUnknown),
+            Problem(Code::LedgerUnavailable),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "openSession",
+        method: "post",
+        path: "/session",
+        summary: "Get a pass and its session key: with a merchant's JWT and {}, or as an API client, signed",
+        caller: Caller::Session,
+        headers: &[
+            ("x-request-time", false, "of an API client: Unix milliseconds"),
+            ("x-signature", false, "of an API client: see POST /order; the key part is empty"),
+        ],
+        body: Some(("SessionBody", r#"{"userId":"alice-7"}"#)),
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "SessionAnswer",
+                example: r#"{"pass":"v1.eyJr….c2ln…","sessionKey":"0f1e…","userId":"alice-7","serverTime":1764000000000,"expiresAt":1764000900000}"#,
+            },
+            Problem(Code::InvalidRequest),
+            Problem(Code::UnsupportedMediaType),
+            Problem(Code::Forbidden),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "feed",
+        path: "/orders",
+        summary: "Accepted and reversed orders in log order, at least once: come again with `next`",
+        caller: Caller::ClientOnly,
+        query: &[
+            ("after", "integer", "the offset of the last event that was handled; 0 at first"),
+            ("wait", "integer", "seconds to wait for something new, at most 30"),
+            ("limit", "integer", "most events, at most 1000"),
+        ],
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "Feed",
+                example: r#"{"events":[{"type":"accepted","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10","productId":"iphone-15","userId":"alice-7","offset":2,"at":1764000000123}],"next":2}"#,
+            },
+            Problem(Code::InvalidRequest),
+            Problem(Code::Forbidden),
+            Problem(Code::LedgerUnavailable),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "showOrder",
+        path: "/orders/{orderId}",
+        summary: "One's own order; another's is as unknown as one that never was",
+        caller: Caller::Signed,
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "OrderStatus",
+                example: r#"{"status":"confirmed","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10","productId":"iphone-15"}"#,
+            },
+            Json {
+                code: Code::UnknownOrder,
+                schema: "OrderStatus",
+                example: r#"{"status":"unknown","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+            },
+            Problem(Code::LogBehind),
+            Problem(Code::LedgerUnavailable),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "cancelOrder",
+        method: "post",
+        path: "/orders/{orderId}/cancel",
+        summary: "Take an order back after a failed payment; the buyer may try again",
+        caller: Caller::ClientOnly,
+        body: Some(("CancelBody", r#"{"restock":true}"#)),
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "OrderStatus",
+                example: r#"{"status":"reversed","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+            },
+            Json {
+                code: Code::UnknownOrder,
+                schema: "OrderStatus",
+                example: r#"{"status":"unknown","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+            },
+            Problem(Code::InvalidRequest),
+            Problem(Code::Forbidden),
+            Problem(Code::Conflict),
+            Problem(Code::Busy),
+            Problem(Code::OutcomeUnknown),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "showProduct",
+        path: "/products/{productId}",
+        summary: "A product's status and times; not its exact stock",
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "PublicProduct",
+                example: r#"{"productId":"iphone-15","status":"open","opensAt":1764000000000,"closesAt":null,"serverTime":1764000000123}"#,
+            },
+            Problem(Code::UnknownProduct),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "livez",
+        path: "/livez",
+        summary: "Whether the process runs",
+        answers: &[Json { code: Code::Ok, schema: "Status", example: r#"{"status":"ok"}"# }],
+        ..NOTHING
+    },
+    Operation {
+        id: "readyz",
+        path: "/readyz",
+        summary: "Whether to send requests here",
+        answers: &[
+            Json { code: Code::Ok, schema: "Status", example: r#"{"status":"ready"}"# },
+            Problem(Code::NotReady),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "init",
+        method: "post",
+        path: "/init",
+        summary: "Open the sale of a new product, or set the units left of a running one",
+        caller: Caller::Operator,
+        headers: &[("Idempotency-Key", false, "required for a running sale")],
+        body: Some(("Init", r#"{"productId":"iphone-15","quantity":100}"#)),
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "InitAnswer",
+                example: r#"{"status":"ok","msg":"Stock initialized for iphone-15 to 100"}"#,
+            },
+            Problem(Code::InvalidRequest),
+            Problem(Code::MissingIdempotencyKey),
+            Problem(Code::Conflict),
+            Problem(Code::Busy),
+            Problem(Code::OutcomeUnknown),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "listProducts",
+        path: "/admin/products",
+        summary: "All products, exactly",
+        caller: Caller::Viewer,
+        answers: &[Json { code: Code::Ok, schema: "Products", example: r#"{"products":[]}"# }],
+        ..NOTHING
+    },
+    Operation {
+        id: "createProduct",
+        method: "post",
+        path: "/admin/products",
+        summary: "Open the sale of a new product with terms of its own",
+        caller: Caller::Operator,
+        headers: &[("Idempotency-Key", false, "makes a repetition of the call harmless")],
+        body: Some((
+            "Create",
+            r#"{"productId":"iphone-15","quantity":100,"opensAt":1764000000000,"perBuyerLimit":1}"#,
+        )),
+        answers: &[
+            Json { code: Code::Created, schema: "Product", example: PRODUCT },
+            Problem(Code::InvalidRequest),
+            Problem(Code::MissingIdempotencyKey),
+            Problem(Code::Conflict),
+            Problem(Code::Busy),
+            Problem(Code::OutcomeUnknown),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "showProductExactly",
+        path: "/admin/products/{productId}",
+        summary: "One product, exactly",
+        caller: Caller::Viewer,
+        answers: &[
+            Json { code: Code::Ok, schema: "Product", example: PRODUCT },
+            Problem(Code::UnknownProduct),
+        ],
+        ..NOTHING
+    },
+    change("openSale", "/admin/products/{productId}/open", "Open a sale now"),
+    change("closeSale", "/admin/products/{productId}/close", "Close a sale now"),
+    change("pauseSale", "/admin/products/{productId}/pause", "Stop a sale; the count is kept"),
+    change("resumeSale", "/admin/products/{productId}/resume", "Go on after a pause"),
+    Operation {
+        body: Some(("Restock", r#"{"quantity":50}"#)),
+        ..change("restockSale", "/admin/products/{productId}/restock", "Set the units left")
+    },
+    Operation {
+        caller: Caller::Admin,
+        ..change("archiveSale", "/admin/products/{productId}/archive", "End a sale for ever")
+    },
+    Operation {
+        id: "listOrders",
+        path: "/admin/orders",
+        summary: "The ledger's orders, in log order",
+        caller: Caller::Viewer,
+        query: &[
+            ("product", "string", "of this product alone"),
+            ("after", "integer", "after this offset"),
+            ("limit", "integer", "most orders of the page, at most 10000"),
+        ],
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "Orders",
+                example: r#"{"orders":[{"orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10","productId":"iphone-15","buyer":"00112233445566778899aabbccddeeff","status":"confirmed","createdAt":1764000000123,"offset":2}],"next":null}"#,
+            },
+            Problem(Code::InvalidRequest),
+            Problem(Code::LedgerUnavailable),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "reverseOrder",
+        method: "post",
+        path: "/admin/orders/{orderId}/reverse",
+        summary: "Take an order back",
+        caller: Caller::Operator,
+        body: Some(("Reverse", r#"{"restock":true,"freesLimit":false,"reason":"fraud"}"#)),
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "OrderStatus",
+                example: r#"{"status":"reversed","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+            },
+            Problem(Code::InvalidRequest),
+            Problem(Code::UnknownOrder),
+            Problem(Code::Conflict),
+            Problem(Code::Busy),
+            Problem(Code::OutcomeUnknown),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "metrics",
+        path: "/metrics",
+        summary: "Prometheus metrics (OpenMetrics text)",
+        caller: Caller::Viewer,
+        answers: &[Text {
+            code: Code::Ok,
+            example: "flux_gate_answers_total{code=\"accepted\"} 100\n",
+        }],
+        ..NOTHING
+    },
+];

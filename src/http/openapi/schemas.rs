@@ -1,0 +1,171 @@
+//! The schemas of all bodies: derived from the types where there is one, else written here.
+
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
+
+use crate::http::operator::{handlers, products};
+use crate::http::{orders, products as public_products};
+use crate::sale::{OrderId, ProductId, UserId};
+
+/// Name and schema of each.
+pub fn all() -> Map<String, Value> {
+    let mut all = Map::new();
+    let mut add = |name: &str, schema: Value| {
+        all.insert(name.to_owned(), schema);
+    };
+    add("Product", of::<products::Product>());
+    add(
+        "Products",
+        json!({
+            "type": "object", "required": ["products"],
+            "properties": { "products": array("Product") },
+        }),
+    );
+    add("Changed", of::<products::Changed>());
+    add("Init", of::<products::Init>());
+    add("Create", of::<products::Create>());
+    add("Restock", of::<products::Restock>());
+    add("Reverse", of::<handlers::Reverse>());
+    add("Order", of::<handlers::Order>());
+    add("Orders", of::<handlers::Orders>());
+    add("PublicProduct", of::<public_products::PublicProduct>());
+    add("Event", of::<orders::Event>());
+    add(
+        "Feed",
+        json!({
+            "type": "object", "required": ["events", "next"],
+            "properties": {
+                "events": array("Event"),
+                "next": { "type": "integer", "description": "the `after` of the next call" },
+            },
+        }),
+    );
+    add(
+        "OrderBody",
+        strict(
+            json!({
+                "productId": name(ProductId::PATTERN), "userId": name(UserId::PATTERN),
+            }),
+            &["productId", "userId"],
+        ),
+    );
+    add("SessionBody", strict(json!({ "userId": name(UserId::PATTERN) }), &[]));
+    add("CancelBody", strict(json!({ "restock": { "type": "boolean" } }), &["restock"]));
+    add(
+        "OrderAnswer",
+        json!({
+            "type": "object", "required": ["status"],
+            "properties": {
+                "status": { "type": "string", "enum": [
+                    "success", "ignored", "pending", "sold_out", "limit_reached", "not_open", "closed",
+                    "paused",
+                ] },
+                "msg": { "type": "string" },
+                "orderId": order_id(),
+                "reason": { "type": "string", "enum": ["same_key", "repeat_window"] },
+                "orderStatus": { "type": "string", "enum": ["reversed"] },
+                "opensAt": { "type": "integer", "description": "Unix milliseconds" },
+            },
+        }),
+    );
+    add(
+        "OrderStatus",
+        json!({
+            "type": "object", "required": ["status", "orderId"],
+            "properties": {
+                "status": { "type": "string", "enum": [
+                    "confirmed", "reversed", "pending", "unknown", "ignored",
+                ] },
+                "orderId": { "oneOf": [order_id(), { "type": "null" }] },
+                "productId": name(ProductId::PATTERN),
+                "reason": { "type": "string" },
+            },
+        }),
+    );
+    add(
+        "SessionAnswer",
+        json!({
+            "type": "object",
+            "required": ["pass", "sessionKey", "userId", "serverTime", "expiresAt"],
+            "properties": {
+                "pass": { "type": "string" },
+                "sessionKey": {
+                    "type": "string", "description": "64 hex digits; their ASCII bytes are the HMAC key",
+                },
+                "userId": name(UserId::PATTERN),
+                "serverTime": { "type": "integer", "description": "Unix milliseconds" },
+                "expiresAt": { "type": "integer", "description": "Unix milliseconds" },
+            },
+        }),
+    );
+    add(
+        "InitAnswer",
+        json!({
+            "type": "object", "required": ["status", "msg"],
+            "properties": { "status": { "const": "ok" }, "msg": { "type": "string" } },
+        }),
+    );
+    add(
+        "Status",
+        json!({
+            "type": "object", "required": ["status"], "properties": { "status": { "type": "string" } },
+        }),
+    );
+    add("Problem", problem());
+    all
+}
+
+/// RFC 9457, with `code`, `retry` and `error`.
+fn problem() -> Value {
+    json!({
+        "type": "object", "required": ["type", "title", "status", "code", "retry", "error"],
+        "properties": {
+            "type": { "type": "string", "format": "uri" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "code": { "type": "string", "description": "stable" },
+            "retry": { "type": "string", "enum": ["never", "same_key", "after"] },
+            "error": { "type": "string" },
+            "detail": { "type": "string" },
+            "details": {
+                "type": "array",
+                "items": {
+                    "type": "object", "required": ["field", "message"],
+                    "properties": {
+                        "field": { "type": "string" }, "message": { "type": "string" },
+                    },
+                },
+            },
+            "serverTime": { "type": "integer", "description": "Unix milliseconds" },
+            "orderId": order_id(),
+            "waitingRoom": { "type": "string" },
+        },
+    })
+}
+
+fn of<T: PartialSchema>() -> Value {
+    serde_json::to_value(T::schema()).unwrap_or_default()
+}
+
+fn strict(properties: Value, required: &[&str]) -> Value {
+    json!({
+        "type": "object", "additionalProperties": false,
+        "properties": properties, "required": required,
+    })
+}
+
+fn array(schema: &str) -> Value {
+    json!({ "type": "array", "items": super::reference(schema) })
+}
+
+fn name(pattern: &str) -> Value {
+    json!({
+        "type": "string", "pattern": pattern, "minLength": 1,
+        "maxLength": crate::sale::ids::NAME_BYTES_MAX,
+    })
+}
+
+fn order_id() -> Value {
+    let example = OrderId::from_random_bytes([0x5a; 16]).to_string();
+    json!({ "type": "string", "format": "uuid", "example": example })
+}

@@ -1,0 +1,165 @@
+//! The ledger: the system of record that people and shops query. Filled from the log, exactly once.
+//!
+//! Reads are bounded: a page looks at most at so many rows of the log and says where the next one starts,
+//! so nobody can make the ledger scan without end; [`Ledger::counts`] alone reads a whole product and is
+//! for operators.
+
+use crate::sale::{BuyerRef, OrderId, OrderStatus, ProductId, UserId};
+
+pub mod sqlite;
+
+pub use sqlite::SqliteLedger;
+
+/// The largest page, in rows.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
+/// The ledger of this deployment. Cheap to clone.
+#[derive(Clone)]
+pub enum Ledger {
+    /// Views on the embedded log.
+    Sqlite(SqliteLedger),
+}
+
+/// An order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderRow {
+    /// Its id.
+    pub order_id: OrderId,
+    /// What was bought.
+    pub product: ProductId,
+    /// Who bought, as a pseudonym.
+    pub buyer: BuyerRef,
+    /// Whether it stands.
+    pub status: OrderStatus,
+    /// Log time of its confirmation, Unix milliseconds.
+    pub created_at_ms: u64,
+    /// The offset of its record.
+    pub offset: u64,
+}
+
+/// What a shop has to act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// An order was accepted; the offset is that of its proposal.
+    Accepted,
+    /// An order was reversed; the offset is that of the reversal.
+    Reversed,
+}
+
+/// An entry of the fulfilment feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// To which order.
+    pub order_id: OrderId,
+    /// Of which product.
+    pub product: ProductId,
+    /// Who bought, in the shop's words; `None` once the person has been erased.
+    pub user_id: Option<UserId>,
+    /// Its place in the log.
+    pub offset: u64,
+    /// Log time, Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// Rows in log order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows; may be fewer than asked for, even none, though there are more.
+    pub rows: Vec<T>,
+    /// All that is not after this offset has been looked at: the `after` of the next page.
+    pub next: u64,
+    /// Whether the end of the log was reached, as it was when the page was read.
+    pub at_end: bool,
+}
+
+/// What is known of an order id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// The order.
+    Found(OrderRow),
+    /// No archived product has it.
+    Absent,
+    /// A product's archive is still being indexed: ask again in a few seconds.
+    NotYet,
+}
+
+/// A product's orders, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Orders that stand.
+    pub confirmed: u64,
+    /// Orders that were reversed.
+    pub reversed: u64,
+}
+
+/// Why the ledger gave no answer. Reads change nothing, so a retry is always safe.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// As many reads wait as may wait.
+    #[error("too many reads of the ledger at once")]
+    Busy,
+    /// A row is not what this program writes.
+    #[error("the ledger's row at offset {offset} cannot be read")]
+    Unreadable {
+        /// Its offset.
+        offset: u64,
+    },
+    /// The store failed.
+    #[error("the ledger could not be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The thread that read it ended.
+    #[error("a read of the ledger was cut off")]
+    CutOff,
+}
+
+impl Ledger {
+    /// Orders after the offset `after` in log order, of one product or of all.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn orders_page(
+        &self,
+        product: Option<ProductId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Page<OrderRow>, LedgerError> {
+        match self {
+            Self::Sqlite(ledger) => ledger.orders_page(product, after, limit).await,
+        }
+    }
+
+    /// What a shop has to act on after the offset `after`, in log order.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn feed(&self, after: u64, limit: usize) -> Result<Page<Event>, LedgerError> {
+        match self {
+            Self::Sqlite(ledger) => ledger.feed(after, limit).await,
+        }
+    }
+
+    /// An order of an archived product; those of the others are in the applied state.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn archived_order(&self, id: OrderId) -> Result<Lookup, LedgerError> {
+        match self {
+            Self::Sqlite(ledger) => ledger.archived_order(id).await,
+        }
+    }
+
+    /// The orders of a product, counted. Reads the whole log: for operators.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn counts(&self, product: ProductId) -> Result<Counts, LedgerError> {
+        match self {
+            Self::Sqlite(ledger) => ledger.counts(product).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

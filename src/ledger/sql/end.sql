@@ -1,0 +1,1 @@
+SELECT coalesce(max(offset), 0) FROM head

@@ -1,0 +1,89 @@
+//! Golden replays: what format 1 and rules 1 made of these records, they make of them for ever. The file
+//! is never rewritten; a new format or new rules get a file of their own.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::*;
+
+const V1: &str = include_str!("../../tests/golden/records-v1.jsonl");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    offset: u64,
+    appended_at_ms: u64,
+    product: ProductId,
+    #[serde(borrow)]
+    record: &'a RawValue,
+    outcome: &'a str,
+    duplicate_of: Option<OrderId>,
+}
+
+fn lines() -> impl Iterator<Item = Line<'static>> {
+    V1.lines().map(|line| serde_json::from_str(line).unwrap())
+}
+
+#[test]
+fn the_records_of_format_1_come_to_the_same_outcomes() {
+    let mut book = Book::default();
+    for line in lines() {
+        let record = Record::decode(line.record.get().as_bytes()).unwrap();
+        let (offset, appended_at_ms, product) = (line.offset, line.appended_at_ms, line.product);
+        let outcome = book.apply(&LogEntry { offset, appended_at_ms, product, record });
+        assert_eq!(outcome.name(), line.outcome, "offset {offset}");
+        if let Outcome::Duplicate(duplicate) = outcome {
+            assert_eq!(Some(duplicate.order_id), line.duplicate_of, "offset {offset}");
+        }
+    }
+    let summary = |name: &str| {
+        let state = book.get(&name.parse().unwrap()).unwrap();
+        (state.sold(), state.terms().capacity, state.generation(), state.log_time_ms())
+    };
+    assert_eq!(summary("shoe"), (4, 4, 5, 1_800_000_900_007));
+    assert_eq!(summary("hat"), (1, u32::MAX, 0, 1_800_000_190_005));
+}
+
+#[test]
+fn format_1_is_written_byte_for_byte() {
+    for line in lines() {
+        let bytes = line.record.get().as_bytes();
+        let again = Record::decode(bytes).unwrap().encode();
+        assert_eq!(String::from_utf8(again).unwrap(), line.record.get(), "offset {}", line.offset);
+    }
+}
+
+#[test]
+fn every_kind_and_every_outcome_is_pinned() {
+    let kinds: BTreeSet<_> =
+        lines().map(|line| Record::decode(line.record.get().as_bytes()).unwrap().kind()).collect();
+    assert_eq!(kinds.len(), 9, "{kinds:?}");
+    let outcomes: BTreeSet<_> = lines().map(|line| line.outcome).collect();
+    // Ten outcomes, of which a duplicate has two names and an ignored record seven.
+    assert_eq!(outcomes.len(), 8 + 2 + 7, "{outcomes:?}");
+}
+
+#[test]
+fn a_newer_format_is_named_and_anything_else_refused() {
+    let newer = br#"{"v":2,"record":{"order_proposed":{"new_field":1}}}"#;
+    assert!(matches!(Record::decode(newer), Err(DecodeError::NewerFormat(2))));
+    let rules =
+        lines().nth(2).unwrap().record.get().replace("\"rules_version\":1", "\"rules_version\":2");
+    assert!(matches!(Record::decode(rules.as_bytes()), Err(DecodeError::NewerRules(2))));
+    let long = vec![b' '; record::RECORD_BYTES_MAX + 1];
+    assert!(matches!(Record::decode(&long), Err(DecodeError::TooLarge(_))));
+    for bad in [
+        "",
+        "{}",
+        "[1]",
+        r#"{"v":1}"#,
+        r#"{"v":1,"record":{}}"#,
+        r#"{"v":1,"record":{"unheard_of":{}}}"#,
+        r#"{"v":1,"record":{"sale_paused":{"operation":""}}}"#,
+        r#"{"v":1,"record":{"subject_erased":{"buyer":"00"}},"more":1}"#,
+    ] {
+        assert!(matches!(Record::decode(bad.as_bytes()), Err(DecodeError::Malformed(_))), "{bad}");
+    }
+}

@@ -219,7 +219,12 @@ impl Oracle {
             "limit_reached"
         } else if self.sold() >= self.capacity {
             "sold_out"
-        } else if proposal.generation != self.generation || self.time > proposal.at_ms + 10_000 {
+        } else if proposal.generation != self.generation
+            || self.time > proposal.at_ms + 10_000
+            || by_buyer().any(|order| {
+                !order.reversed && proposal.at_ms.saturating_sub(order.at) < terms.repeat_window_ms
+            })
+        {
             "stale"
         } else {
             self.orders.push(OracleOrder {

@@ -61,6 +61,7 @@ fn prepare(keys: &IdentityKeys, clock: &Clock, orders: usize) -> VecDeque<Append
         closes_at_ms: None,
         key_fingerprints: keys.fingerprints().clone(),
         rules_version: 1,
+        operation: None,
     });
     let mut appends = VecDeque::from([Append { product, record: opened, subject: None }]);
     for n in 0..orders {

@@ -220,7 +220,7 @@ impl Guard {
     fn enter(&self, request: &Request<'_>, now: Now) -> Result<Entered, Refused> {
         let ip = self.proxies.client_ip(request.peer, request.headers);
         // A signal, no proof: of several the first counts.
-        let fingerprint = request.headers.get(headers::X_DEVICE_FINGERPRINT);
+        let fingerprint = request.headers.get(&headers::X_DEVICE_FINGERPRINT);
         let fingerprint = fingerprint.map(http::HeaderValue::as_bytes);
         let known = |fingerprint| self.blocks.fingerprint(fingerprint);
         if self.blocks.address(ip) || fingerprint.is_some_and(known) {
@@ -256,7 +256,7 @@ impl Guard {
     fn client(&self, id: &str, request: &Request<'_>) -> Result<&ApiClient, Refusal> {
         self.clients.get(id).ok_or_else(|| {
             // The answer is the same whatever comes of it; it takes the time of a wrong signature.
-            let time = request.headers.get(headers::X_REQUEST_TIME);
+            let time = request.headers.get(&headers::X_REQUEST_TIME);
             let time = time.map_or(&[][..], http::HeaderValue::as_bytes);
             _ = check_signature(self.clients.decoy(), request, time);
             Refusal::Unauthenticated("The API client is not known.")

@@ -465,7 +465,8 @@ fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
     if values.next().is_some() {
         return Err(missing_key("send one Idempotency-Key"));
     }
-    let text = value.to_str().unwrap_or_default().trim_matches('"');
+    let value = value.to_str().unwrap_or_default();
+    let text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
     text.parse().map(Some).map_err(|why| missing_key(&format!("the Idempotency-Key {why}")))
 }
 

@@ -1,6 +1,8 @@
 //! The one integration test binary: one link, many modules.
 
 mod bad_input;
+mod faults;
 mod program;
+mod simulation;
 mod support;
 mod tidy;

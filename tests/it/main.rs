@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crash;
+mod faults;
 mod program;
 mod simulation;
 mod support;

@@ -113,6 +113,6 @@ mod tests {
     fn other_bodies_have_no_word() {
         assert_eq!(read(502, "<html>"), (String::new(), false, true));
         assert_eq!(read(400, r#"{"status":400}"#), (String::new(), false, false));
-        assert_eq!(read(200, r#"{"status":"success","orderId":"no id"}"#).1, false);
+        assert!(!read(200, r#"{"status":"success","orderId":"no id"}"#).1);
     }
 }

@@ -24,8 +24,8 @@ pub enum Outcome {
     LimitReached,
     /// Every unit is sold.
     SoldOut,
-    /// The proposal is from an older generation, or came too late: whoever sent it may have been refused
-    /// since, so nobody gets an order from it.
+    /// The proposal is from an older generation, came too late, or outlasted its buyer's repeat window on
+    /// the way: whoever sent it may have been refused since, so nobody gets an order from it.
     Stale,
     /// An operator's record took effect.
     Applied,

@@ -216,11 +216,18 @@ impl SaleState {
             return refusal;
         }
         let too_late = self.log_time_ms > proposal.at_ms.saturating_add(PROPOSAL_AGE_MS_MAX);
-        if proposal.generation != self.generation || too_late {
+        if proposal.generation != self.generation || too_late || self.was_repeat(proposal) {
             return Outcome::Stale;
         }
         self.confirm(offset, proposal);
         Outcome::Confirmed
+    }
+
+    /// Whether the buyer's repeat window was open when the proposal was sent and has ended on its way: the
+    /// end of a window raises no generation, yet the attempt may have been answered "duplicate" meanwhile.
+    fn was_repeat(&self, proposal: &OrderProposed) -> bool {
+        self.find_buyer(&proposal.buyer)
+            .is_some_and(|buyer| self.within_repeat_window(buyer, proposal.at_ms).is_some())
     }
 
     fn confirm(&mut self, offset: u64, proposal: &OrderProposed) {

@@ -26,8 +26,18 @@ mod targets;
 /// What stands in values that must not be echoed.
 const MARK: &str = "zqmarkqz";
 /// Words of the inside that no answer holds.
-const INSIDE: [&str; 10] =
-    [".rs:", "panicked", "serde", "hyper", "sqlite", "SELECT", "/src/", "backtrace", "axum", "tokio"];
+const INSIDE: [&str; 10] = [
+    ".rs:",
+    "panicked",
+    "serde",
+    "hyper",
+    "sqlite",
+    "SELECT",
+    "/src/",
+    "backtrace",
+    "axum",
+    "tokio",
+];
 /// Least number of cases that the issue asks for.
 const CASES_MIN: usize = 500;
 /// How long a connection may be silent before that counts as no answer.
@@ -237,7 +247,8 @@ fn bad_input_has_its_documented_answer_and_does_no_harm() {
         for case in cases {
             *names.entry(format!("{group} {}", case.name)).or_insert(0) += 1;
         }
-        failures.extend(run(&server, cases).into_iter().map(|failure| format!("{group}: {failure}")));
+        failures
+            .extend(run(&server, cases).into_iter().map(|failure| format!("{group}: {failure}")));
     }
     let twice: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "two cases of one name: {twice:?}");

@@ -108,6 +108,18 @@ fn the_repeat_window_slides_and_ends_at_its_edge() {
 }
 
 #[test]
+fn rule_4_a_repeat_that_outlasts_its_window_on_the_way_is_stale() {
+    let mut sale = Sale::open(SaleOpened { per_buyer_limit: 2, repeat_window_ms: 500, ..terms(9) });
+    let sent_ms = sale.now_ms;
+    assert_eq!(sale.propose(1, 1), Outcome::Confirmed);
+    // Sent under another key before order 1 was known; a retry was answered "duplicate" meanwhile.
+    assert_eq!(sale.state.refusal(id(2), buyer(1), sale.now_ms + 1), Some(repeat(1)));
+    sale.now_ms += 500;
+    assert_eq!(sale.propose_as_of(2, 1, sent_ms, 0), Outcome::Stale);
+    assert_eq!(sale.propose(2, 1), Outcome::Confirmed);
+}
+
+#[test]
 fn opening_and_closing_go_by_log_time_at_their_edges() {
     let mut sale = Sale::open(terms(9));
     sale.now_ms = 999;

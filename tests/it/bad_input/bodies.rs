@@ -155,8 +155,24 @@ fn shapes() -> Vec<Named> {
         ("list of products", br#"{"productId":["good"],"userId":"u"}"#),
     ]);
     let extras = [
-        "price", "quantity", "orderId", "status", "__proto__", "constructor", "prototype", "role",
-        "admin", "buyer", "id", "_id", "$where", "generation", "at", "sealed_user", "msg", "error",
+        "price",
+        "quantity",
+        "orderId",
+        "status",
+        "__proto__",
+        "constructor",
+        "prototype",
+        "role",
+        "admin",
+        "buyer",
+        "id",
+        "_id",
+        "$where",
+        "generation",
+        "at",
+        "sealed_user",
+        "msg",
+        "error",
     ];
     for extra in extras {
         for value in ["1", "null", "{}", "\"x\""] {
@@ -174,9 +190,31 @@ fn shapes() -> Vec<Named> {
 /// Values that are no valid id, as JSON.
 fn values() -> Vec<(String, String)> {
     let mut values: Vec<(String, String)> = [
-        "null", "true", "false", "0", "1", "-1", "1.5", "1e400", "-0", "[]", "{}", "[\"good\"]",
-        "{\"$ne\":null}", "18446744073709551616", "123456789012345678901234567890", "01", "1.", ".5",
-        "+1", "0x10", "NaN", "Infinity", "-Infinity", "undefined", "1e999999999",
+        "null",
+        "true",
+        "false",
+        "0",
+        "1",
+        "-1",
+        "1.5",
+        "1e400",
+        "-0",
+        "[]",
+        "{}",
+        "[\"good\"]",
+        "{\"$ne\":null}",
+        "18446744073709551616",
+        "123456789012345678901234567890",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "0x10",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "undefined",
+        "1e999999999",
     ]
     .map(|value| (value.to_owned(), value.to_owned()))
     .into();
@@ -221,20 +259,39 @@ fn values() -> Vec<(String, String)> {
 
 fn media_types(kit: &Kit) -> Vec<Case> {
     let types = [
-        "text/plain", "text/json", "application/xml", "application/jsonx", "application/x-ndjson",
-        "application/json-patch+json", "application/vnd.api+json", "application/octet-stream",
-        "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "*/*", "json", "",
-        "application", "application/", "/json", ";charset=utf-8", "text/html;application/json",
-        "application/json,text/plain", "\"application/json\"", "application /json",
+        "text/plain",
+        "text/json",
+        "application/xml",
+        "application/jsonx",
+        "application/x-ndjson",
+        "application/json-patch+json",
+        "application/vnd.api+json",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "*/*",
+        "json",
+        "",
+        "application",
+        "application/",
+        "/json",
+        ";charset=utf-8",
+        "text/html;application/json",
+        "application/json,text/plain",
+        "\"application/json\"",
+        "application /json",
     ];
     let mut cases = Vec::new();
     for kind in types {
         let draft = kit.sign(kit.order().set("content-type", kind));
         cases.push(Case::new(format!("content type {kind}"), draft.bytes(), MEDIA));
     }
-    let twice = kit.order().set("content-type", "application/json").add("content-type", "text/plain");
+    let twice =
+        kit.order().set("content-type", "application/json").add("content-type", "text/plain");
     cases.push(Case::new("content type twice", kit.sign(twice).bytes(), MEDIA));
-    for coding in ["gzip", "deflate", "br", "zstd", "compress", "x-gzip", "gzip, identity", "", MARK] {
+    for coding in
+        ["gzip", "deflate", "br", "zstd", "compress", "x-gzip", "gzip, identity", "", MARK]
+    {
         let draft = kit.sign(kit.order().set("content-encoding", coding));
         cases.push(Case::new(format!("content coding {coding}"), draft.bytes(), MEDIA));
     }
@@ -243,11 +300,25 @@ fn media_types(kit: &Kit) -> Vec<Case> {
 
 fn sessions(kit: &Kit) -> Vec<Case> {
     let bodies = [
-        "", "{}", "[]", "null", "\"u\"", "{\"userId\":1}", "{\"userId\":null}", "{\"userId\":\"\"}",
-        "{\"userId\":\"U\"}", "{\"userId\":[\"u\"]}", "{\"userId\":{\"id\":\"u\"}}",
-        "{\"userId\":\"u\",\"userId\":\"v\"}", "{\"userId\":\"u\",\"role\":\"admin\"}",
-        "{\"user\":\"u\"}", "{\"userId\":\"u\"}x", "{\"userId\":\"\\ud800\"}",
-        "{\"userId\":\"zqmarkqz!\"}", "{\"userId\":\"u", "{\"userId\":\"\u{e9}\"}",
+        "",
+        "{}",
+        "[]",
+        "null",
+        "\"u\"",
+        "{\"userId\":1}",
+        "{\"userId\":null}",
+        "{\"userId\":\"\"}",
+        "{\"userId\":\"U\"}",
+        "{\"userId\":[\"u\"]}",
+        "{\"userId\":{\"id\":\"u\"}}",
+        "{\"userId\":\"u\",\"userId\":\"v\"}",
+        "{\"userId\":\"u\",\"role\":\"admin\"}",
+        "{\"user\":\"u\"}",
+        "{\"userId\":\"u\"}x",
+        "{\"userId\":\"\\ud800\"}",
+        "{\"userId\":\"zqmarkqz!\"}",
+        "{\"userId\":\"u",
+        "{\"userId\":\"\u{e9}\"}",
         "{\"productId\":\"good\",\"userId\":\"u\"}",
     ];
     bodies
@@ -261,9 +332,19 @@ fn sessions(kit: &Kit) -> Vec<Case> {
 
 fn cancels(kit: &Kit) -> Vec<Case> {
     let bodies = [
-        "", "{}", "[]", "null", "true", "{\"restock\":1}", "{\"restock\":null}",
-        "{\"restock\":\"true\"}", "{\"restock\":true,\"restock\":false}",
-        "{\"restock\":true,\"reason\":\"zqmarkqz\"}", "{\"Restock\":true}", "{\"restock\":true", "\0",
+        "",
+        "{}",
+        "[]",
+        "null",
+        "true",
+        "{\"restock\":1}",
+        "{\"restock\":null}",
+        "{\"restock\":\"true\"}",
+        "{\"restock\":true,\"restock\":false}",
+        "{\"restock\":true,\"reason\":\"zqmarkqz\"}",
+        "{\"Restock\":true}",
+        "{\"restock\":true",
+        "\0",
     ];
     bodies
         .into_iter()

@@ -19,14 +19,40 @@ pub fn cases(kit: &Kit) -> Vec<Case> {
 
 fn first_lines() -> Vec<Case> {
     let lines: [&[u8]; 34] = [
-        b"", b" ", b"\0", b"GET", b"GET ", b"GET /", b"GET /livez", b"GET /livez HTTP", b"GET /livez HTTP/",
-        b"GET /livez HTTP/1", b"GET /livez HTTP/1.", b"GET /livez HTTP/0.9", b"GET /livez HTTP/1.2",
-        b"GET /livez HTTP/2.0", b"GET /livez HTTP/3", b"GET /livez HTTP/9.9", b"GET /livez http/1.1",
-        b"GET /livez HTTPS/1.1", b"GET /livez HTTP/1.1x", b"GET /livez HTTP/01.1",
-        b"GET /livez HTTP/1.1 ", b"GET  /livez HTTP/1.1", b"GET /livez  HTTP/1.1",
-        b"GET\t/livez\tHTTP/1.1", b" GET /livez HTTP/1.1", b"/livez GET HTTP/1.1", b"HTTP/1.1 200 OK",
-        b"G\0T /livez HTTP/1.1", b"G\xffT /livez HTTP/1.1", b"(GET) /livez HTTP/1.1",
-        b"GET /liv\0ez HTTP/1.1", b"GET /liv ez HTTP/1.1", b"GET \xff HTTP/1.1", b"\xff\xff\xff\xff",
+        b"",
+        b" ",
+        b"\0",
+        b"GET",
+        b"GET ",
+        b"GET /",
+        b"GET /livez",
+        b"GET /livez HTTP",
+        b"GET /livez HTTP/",
+        b"GET /livez HTTP/1",
+        b"GET /livez HTTP/1.",
+        b"GET /livez HTTP/0.9",
+        b"GET /livez HTTP/1.2",
+        b"GET /livez HTTP/2.0",
+        b"GET /livez HTTP/3",
+        b"GET /livez HTTP/9.9",
+        b"GET /livez http/1.1",
+        b"GET /livez HTTPS/1.1",
+        b"GET /livez HTTP/1.1x",
+        b"GET /livez HTTP/01.1",
+        b"GET /livez HTTP/1.1 ",
+        b"GET  /livez HTTP/1.1",
+        b"GET /livez  HTTP/1.1",
+        b"GET\t/livez\tHTTP/1.1",
+        b" GET /livez HTTP/1.1",
+        b"/livez GET HTTP/1.1",
+        b"HTTP/1.1 200 OK",
+        b"G\0T /livez HTTP/1.1",
+        b"G\xffT /livez HTTP/1.1",
+        b"(GET) /livez HTTP/1.1",
+        b"GET /liv\0ez HTTP/1.1",
+        b"GET /liv ez HTTP/1.1",
+        b"GET \xff HTTP/1.1",
+        b"\xff\xff\xff\xff",
     ];
     lines
         .into_iter()
@@ -39,9 +65,28 @@ fn first_lines() -> Vec<Case> {
 
 fn header_lines() -> Vec<Case> {
     let refused: [&[u8]; 22] = [
-        b"x", b":", b": x", b" : x", b"x : y", b"x\t: y", b" x: y", b"x y: z", b"x\0: y", b"x: a\0b",
-        b"x: a\rb", b"x: \x01", b"x: \x7f", b"\xff: x", b"(x): y", b"x[]: y", b"x@y: z",
-        b"x: a\r\n folded", b"x: a\r\n\tfolded", b"content-length: 0\r\n folded", b"\"x\": y", b"{x}: y",
+        b"x",
+        b":",
+        b": x",
+        b" : x",
+        b"x : y",
+        b"x\t: y",
+        b" x: y",
+        b"x y: z",
+        b"x\0: y",
+        b"x: a\0b",
+        b"x: a\rb",
+        b"x: \x01",
+        b"x: \x7f",
+        b"\xff: x",
+        b"(x): y",
+        b"x[]: y",
+        b"x@y: z",
+        b"x: a\r\n folded",
+        b"x: a\r\n\tfolded",
+        b"content-length: 0\r\n folded",
+        b"\"x\": y",
+        b"{x}: y",
     ];
     let mut cases: Vec<Case> = refused
         .into_iter()
@@ -59,7 +104,10 @@ fn header_lines() -> Vec<Case> {
         ("no host", b"GET /livez HTTP/1.1\r\n\r\n"),
         ("two hosts", b"GET /livez HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"),
         ("empty host", b"GET /livez HTTP/1.1\r\nhost:\r\n\r\n"),
-        ("bytes above 127 in a value", b"GET /livez HTTP/1.1\r\nhost: g\r\nx: \xc3\xa9\xff\r\n\r\n"),
+        (
+            "bytes above 127 in a value",
+            b"GET /livez HTTP/1.1\r\nhost: g\r\nx: \xc3\xa9\xff\r\n\r\n",
+        ),
         ("tab in a value", b"GET /livez HTTP/1.1\r\nhost: g\r\nx: a\tb\r\n\r\n"),
         ("no space after the colon", b"GET /livez HTTP/1.1\r\nhost:g\r\nx:y\r\n\r\n"),
     ];
@@ -71,8 +119,24 @@ fn header_lines() -> Vec<Case> {
 
 fn lengths(kit: &Kit) -> Vec<Case> {
     let values = [
-        "", " ", "-1", "+1", "1.0", "1e1", "0x1", "1 1", "1,1", "1, 2", "one", "\"1\"", "1;", "_1",
-        "18446744073709551615", "18446744073709551616", "99999999999999999999999999", "\u{661}",
+        "",
+        " ",
+        "-1",
+        "+1",
+        "1.0",
+        "1e1",
+        "0x1",
+        "1 1",
+        "1,1",
+        "1, 2",
+        "one",
+        "\"1\"",
+        "1;",
+        "_1",
+        "18446744073709551615",
+        "18446744073709551616",
+        "99999999999999999999999999",
+        "\u{661}",
     ];
     let mut cases: Vec<Case> = values
         .into_iter()
@@ -90,7 +154,11 @@ fn lengths(kit: &Kit) -> Vec<Case> {
     let twice = kit.signed();
     let right = twice.body.len().to_string();
     let same = twice.clone().add("content-length", &right).add("content-length", &right);
-    cases.push(Case::new("length twice, the same", same.bytes(), Expect::StatusOrNone(&[200, 400])));
+    cases.push(Case::new(
+        "length twice, the same",
+        same.bytes(),
+        Expect::StatusOrNone(&[200, 400]),
+    ));
     let differ = twice.add("content-length", &right).add("content-length", "0");
     cases.push(Case::new("length twice, differing", differ.bytes(), REFUSED));
     for size in [1_025, 2_000, 10_000, 200_000] {
@@ -99,7 +167,11 @@ fn lengths(kit: &Kit) -> Vec<Case> {
         cases.push(Case::new(format!("body of {size}"), draft.bytes(), expect));
     }
     let claimed = kit.signed().set("content-length", "1000000000000");
-    cases.push(Case::new("body said to be huge", claimed.bytes(), Expect::Word(413, "body_too_large")));
+    cases.push(Case::new(
+        "body said to be huge",
+        claimed.bytes(),
+        Expect::Word(413, "body_too_large"),
+    ));
     cases
 }
 
@@ -109,11 +181,28 @@ fn chunks(kit: &Kit) -> Vec<Case> {
         [draft.head(" HTTP/1.1"), body.to_vec()].concat()
     };
     let bad: [&[u8]; 22] = [
-        b"", b"\r\n", b"x\r\n", b"-1\r\n", b"0x5\r\nhello\r\n0\r\n\r\n", b"5 \r\nhel", b"5\nhello\n0\n\n",
-        b"5\r\nhello0\r\n\r\n", b"5\r\nhell\r\n0\r\n\r\n", b"5\r\nhelloo\r\n0\r\n\r\n",
-        b"fffffffffffffffff\r\n", b"ffffffffffffffff\r\nx", b"7fffffffffffffff\r\nx", b"5;\0\r\nhello",
-        b"5\rhello\r\n0\r\n\r\n", b"\xff\r\n", b" 5\r\nhello\r\n0\r\n\r\n", b"+5\r\nhello\r\n0\r\n\r\n",
-        b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n", b"0\r\nbad trailer\r\n\r\n", b"1e3\r\nhello",
+        b"",
+        b"\r\n",
+        b"x\r\n",
+        b"-1\r\n",
+        b"0x5\r\nhello\r\n0\r\n\r\n",
+        b"5 \r\nhel",
+        b"5\nhello\n0\n\n",
+        b"5\r\nhello0\r\n\r\n",
+        b"5\r\nhell\r\n0\r\n\r\n",
+        b"5\r\nhelloo\r\n0\r\n\r\n",
+        b"fffffffffffffffff\r\n",
+        b"ffffffffffffffff\r\nx",
+        b"7fffffffffffffff\r\nx",
+        b"5;\0\r\nhello",
+        b"5\rhello\r\n0\r\n\r\n",
+        b"\xff\r\n",
+        b" 5\r\nhello\r\n0\r\n\r\n",
+        b"+5\r\nhello\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n",
+        b"5\r\nhello\r\n0\r\n",
+        b"0\r\nbad trailer\r\n\r\n",
+        b"1e3\r\nhello",
     ];
     let mut cases: Vec<Case> = bad
         .into_iter()
@@ -124,16 +213,26 @@ fn chunks(kit: &Kit) -> Vec<Case> {
         })
         .collect();
     let large = format!("{:x}\r\n{}\r\n0\r\n\r\n", 5_000, "x".repeat(5_000));
-    cases.push(Case::new("chunk of 5,000", chunked(large.as_bytes()), Expect::StatusOrNone(&[413])));
+    cases.push(Case::new(
+        "chunk of 5,000",
+        chunked(large.as_bytes()),
+        Expect::StatusOrNone(&[413]),
+    ));
     let tiny = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(2_000));
-    cases.push(Case::new("2,000 chunks of one", chunked(tiny.as_bytes()), Expect::StatusOrNone(&[413])));
+    cases.push(Case::new(
+        "2,000 chunks of one",
+        chunked(tiny.as_bytes()),
+        Expect::StatusOrNone(&[413]),
+    ));
     let extension = format!("5;{}\r\nhello\r\n0\r\n\r\n", "e".repeat(20_000));
     let expect = Expect::StatusOrNone(&[400, 401]);
     cases.push(Case::new("chunk extension of 20,000", chunked(extension.as_bytes()), expect));
     let trailers = format!("0\r\n{}\r\n", "x-t: v\r\n".repeat(2_000));
     let expect = Expect::StatusOrNone(&[400, 401, 431]);
     cases.push(Case::new("2,000 trailers", chunked(trailers.as_bytes()), expect));
-    for coding in ["gzip", "identity", "gzip, chunked", "chunked, gzip", "chunked, chunked", "", "x"] {
+    for coding in
+        ["gzip", "identity", "gzip, chunked", "chunked, gzip", "chunked, chunked", "", "x"]
+    {
         let draft = kit.signed().set("transfer-encoding", coding);
         let bytes = [draft.head(" HTTP/1.1"), b"0\r\n\r\n".to_vec()].concat();
         let expect = Expect::StatusOrNone(&[400, 401, 501]);
@@ -219,7 +318,10 @@ fn other_protocols() -> Vec<Case> {
         ("proxy protocol 1", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\n\r\n".to_vec()),
         ("proxy protocol 2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec()),
         ("HTTP/0.9", b"GET /livez\r\n".to_vec()),
-        ("random bytes", (0u32..2_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
+        (
+            "random bytes",
+            (0u32..2_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
+        ),
     ];
     protocols.into_iter().map(|(name, bytes)| Case::new(name, bytes, none)).collect()
 }

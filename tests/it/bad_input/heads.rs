@@ -24,20 +24,50 @@ fn credentials(kit: &Kit) -> Vec<Case> {
     let mut cases = vec![
         Case::new("no credentials", order().bytes(), UNKNOWN),
         Case::new("client twice", kit.signed().add("x-api-key", "shop").bytes(), UNKNOWN),
-        Case::new("client and pass", kit.signed().set("authorization", "Bearer x").bytes(), UNKNOWN),
+        Case::new(
+            "client and pass",
+            kit.signed().set("authorization", "Bearer x").bytes(),
+            UNKNOWN,
+        ),
     ];
     for id in ["", "SHOP", "shop,shop", "sh op", MARK, "shop\0", "*", "../shop", "\u{e9}"] {
         // A NUL never is part of a header.
         let expect = if id.contains('\0') { Expect::Status(&[400]) } else { UNKNOWN };
-        cases.push(Case::new(format!("client {id:?}"), order().set("x-api-key", id).bytes(), expect));
+        cases.push(Case::new(
+            format!("client {id:?}"),
+            order().set("x-api-key", id).bytes(),
+            expect,
+        ));
     }
     let long = "a".repeat(3_000);
     let tokens = [
-        "", "Bearer", "Bearer ", "bearer", "Bearer  x", "Basic c2hvcDpzZWNyZXQ=", "Digest x", "x",
-        "Bearer v1", "Bearer v1.", "Bearer v1..", "Bearer v1.a.b", "Bearer v2.e30.AAAA",
-        "Bearer v1.e30.AAAA", "Bearer ....", "Bearer a.b.c", "Bearer eyJhbGciOiJub25lIn0.e30.",
-        "Bearer \u{e9}", "Bearer zqmarkqz", "Bearer v1.zqmarkqz.zqmarkqz", "Negotiate x", ",",
-        "Bearer x, Bearer y", "Token x", &long, "Bearer \"x\"", "Bearer x\ty",
+        "",
+        "Bearer",
+        "Bearer ",
+        "bearer",
+        "Bearer  x",
+        "Basic c2hvcDpzZWNyZXQ=",
+        "Digest x",
+        "x",
+        "Bearer v1",
+        "Bearer v1.",
+        "Bearer v1..",
+        "Bearer v1.a.b",
+        "Bearer v2.e30.AAAA",
+        "Bearer v1.e30.AAAA",
+        "Bearer ....",
+        "Bearer a.b.c",
+        "Bearer eyJhbGciOiJub25lIn0.e30.",
+        "Bearer \u{e9}",
+        "Bearer zqmarkqz",
+        "Bearer v1.zqmarkqz.zqmarkqz",
+        "Negotiate x",
+        ",",
+        "Bearer x, Bearer y",
+        "Token x",
+        &long,
+        "Bearer \"x\"",
+        "Bearer x\ty",
     ];
     for token in tokens {
         let draft = order().set("authorization", token);
@@ -101,14 +131,13 @@ fn times(kit: &Kit) -> Vec<Case> {
 }
 
 fn signatures(kit: &Kit) -> Vec<Case> {
-    let values: Vec<Vec<u8>> = [
-        "", "zz", "null", "{}", MARK, "0x00", "sha256=00", "a b", "\t", "=", "%00", "\u{e9}",
-    ]
-    .map(|text| text.as_bytes().to_vec())
-    .into_iter()
-    .chain([1, 31, 32, 62, 63, 64, 65, 66, 128, 4_000].map(|length| vec![b'0'; length]))
-    .chain([vec![0xff; 64], vec![0x80; 32]])
-    .collect();
+    let values: Vec<Vec<u8>> =
+        ["", "zz", "null", "{}", MARK, "0x00", "sha256=00", "a b", "\t", "=", "%00", "\u{e9}"]
+            .map(|text| text.as_bytes().to_vec())
+            .into_iter()
+            .chain([1, 31, 32, 62, 63, 64, 65, 66, 128, 4_000].map(|length| vec![b'0'; length]))
+            .chain([vec![0xff; 64], vec![0x80; 32]])
+            .collect();
     let mut cases: Vec<Case> = values
         .into_iter()
         .map(|value| {
@@ -131,9 +160,36 @@ fn signatures(kit: &Kit) -> Vec<Case> {
 fn keys(kit: &Kit) -> Vec<Case> {
     let with = |key: &[u8]| kit.sign(kit.order().set("x-idempotency-key", key));
     let values: [&str; 30] = [
-        "", "\"\"", "\"", " ", "a b", "a\tb", "a.b", "a:b", "a/b", "a,b", "a;b", "a=b", "a+b", "'a'",
-        "\"a", "a\"", "\"\"a\"\"", "{a}", "%61", "\\u0061", "$(id)", "../a", "zqmarkqz!", "\u{e9}",
-        "<a>", "a|b", "a*", "?", "#", "~",
+        "",
+        "\"\"",
+        "\"",
+        " ",
+        "a b",
+        "a\tb",
+        "a.b",
+        "a:b",
+        "a/b",
+        "a,b",
+        "a;b",
+        "a=b",
+        "a+b",
+        "'a'",
+        "\"a",
+        "a\"",
+        "\"\"a\"\"",
+        "{a}",
+        "%61",
+        "\\u0061",
+        "$(id)",
+        "../a",
+        "zqmarkqz!",
+        "\u{e9}",
+        "<a>",
+        "a|b",
+        "a*",
+        "?",
+        "#",
+        "~",
     ];
     let mut cases: Vec<Case> = values
         .into_iter()
@@ -155,7 +211,11 @@ fn keys(kit: &Kit) -> Vec<Case> {
     for length in [1, 2, 63, 64] {
         let key = format!("{}{length:02}", "k".repeat(64));
         let key = &key[key.len() - length..];
-        cases.push(Case::new(format!("good key of {length}"), with(key.as_bytes()).bytes(), ACCEPTED));
+        cases.push(Case::new(
+            format!("good key of {length}"),
+            with(key.as_bytes()).bytes(),
+            ACCEPTED,
+        ));
     }
     cases
 }

@@ -21,19 +21,42 @@ fn call(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Draft {
 
 fn bodies() -> Vec<Case> {
     let inits = [
-        "", " ", "{", "{}", "[]", "null", "1", "\"x\"", "\0", "{\"productId\":\"x\"}", "{\"quantity\":1}",
-        "{\"productId\":1,\"quantity\":1}", "{\"productId\":null,\"quantity\":1}",
-        "{\"productId\":\"\",\"quantity\":1}", "{\"productId\":\"X\",\"quantity\":1}",
-        "{\"productId\":\"x\",\"quantity\":\"1\"}", "{\"productId\":\"x\",\"quantity\":-1}",
-        "{\"productId\":\"x\",\"quantity\":1.5}", "{\"productId\":\"x\",\"quantity\":1e3}",
-        "{\"productId\":\"x\",\"quantity\":4294967296}", "{\"productId\":\"x\",\"quantity\":1e999}",
-        "{\"productId\":\"x\",\"quantity\":1000000001}", "{\"productId\":\"x\",\"quantity\":null}",
-        "{\"productId\":\"x\",\"quantity\":[1]}", "{\"productId\":\"x\",\"quantity\":true}",
-        "{\"productId\":\"x\",\"quantity\":1,\"quantity\":2}", "{\"productId\":\"x\",\"quantity\":01}",
-        "{\"productId\":\"x\",\"quantity\":1,\"sold\":0}", "{\"productId\":\"x\",\"quantity\":1}x",
-        "{\"product_id\":\"x\",\"quantity\":1}", "{\"productId\":\"\\ud800\",\"quantity\":1}",
-        "{\"productId\":\"zqmarkqz!\",\"quantity\":1}", "{\"productId\":\"x\",\"quantity\":\"zqmarkqz\"}",
-        "{\"zqmarkqz\":1}", "zqmarkqz", "\u{feff}{\"productId\":\"x\",\"quantity\":1}",
+        "",
+        " ",
+        "{",
+        "{}",
+        "[]",
+        "null",
+        "1",
+        "\"x\"",
+        "\0",
+        "{\"productId\":\"x\"}",
+        "{\"quantity\":1}",
+        "{\"productId\":1,\"quantity\":1}",
+        "{\"productId\":null,\"quantity\":1}",
+        "{\"productId\":\"\",\"quantity\":1}",
+        "{\"productId\":\"X\",\"quantity\":1}",
+        "{\"productId\":\"x\",\"quantity\":\"1\"}",
+        "{\"productId\":\"x\",\"quantity\":-1}",
+        "{\"productId\":\"x\",\"quantity\":1.5}",
+        "{\"productId\":\"x\",\"quantity\":1e3}",
+        "{\"productId\":\"x\",\"quantity\":4294967296}",
+        "{\"productId\":\"x\",\"quantity\":1e999}",
+        "{\"productId\":\"x\",\"quantity\":1000000001}",
+        "{\"productId\":\"x\",\"quantity\":null}",
+        "{\"productId\":\"x\",\"quantity\":[1]}",
+        "{\"productId\":\"x\",\"quantity\":true}",
+        "{\"productId\":\"x\",\"quantity\":1,\"quantity\":2}",
+        "{\"productId\":\"x\",\"quantity\":01}",
+        "{\"productId\":\"x\",\"quantity\":1,\"sold\":0}",
+        "{\"productId\":\"x\",\"quantity\":1}x",
+        "{\"product_id\":\"x\",\"quantity\":1}",
+        "{\"productId\":\"\\ud800\",\"quantity\":1}",
+        "{\"productId\":\"zqmarkqz!\",\"quantity\":1}",
+        "{\"productId\":\"x\",\"quantity\":\"zqmarkqz\"}",
+        "{\"zqmarkqz\":1}",
+        "zqmarkqz",
+        "\u{feff}{\"productId\":\"x\",\"quantity\":1}",
     ];
     let mut cases = Vec::new();
     for body in inits {
@@ -45,25 +68,47 @@ fn bodies() -> Vec<Case> {
     let deep = "[".repeat(16_000);
     cases.push(Case::new("deep body", call("POST", "/init", deep).bytes(), INVALID));
     let members = [
-        "\"opensAt\":-1", "\"opensAt\":\"now\"", "\"opensAt\":1.5", "\"closesAt\":1,\"opensAt\":2",
-        "\"opensAt\":2,\"closesAt\":2", "\"perBuyerLimit\":0", "\"perBuyerLimit\":-1",
-        "\"perBuyerLimit\":1000001", "\"perBuyerLimit\":4294967296", "\"repeatWindowSeconds\":-1",
-        "\"repeatWindowSeconds\":31622401", "\"repeatWindowSeconds\":18446744073709551615",
-        "\"repeatWindowSeconds\":18446744073709551616", "\"opensAt\":18446744073709551616",
-        "\"zqmarkqz\":1", "\"perBuyerLimit\":\"zqmarkqz\"",
+        "\"opensAt\":-1",
+        "\"opensAt\":\"now\"",
+        "\"opensAt\":1.5",
+        "\"closesAt\":1,\"opensAt\":2",
+        "\"opensAt\":2,\"closesAt\":2",
+        "\"perBuyerLimit\":0",
+        "\"perBuyerLimit\":-1",
+        "\"perBuyerLimit\":1000001",
+        "\"perBuyerLimit\":4294967296",
+        "\"repeatWindowSeconds\":-1",
+        "\"repeatWindowSeconds\":31622401",
+        "\"repeatWindowSeconds\":18446744073709551615",
+        "\"repeatWindowSeconds\":18446744073709551616",
+        "\"opensAt\":18446744073709551616",
+        "\"zqmarkqz\":1",
+        "\"perBuyerLimit\":\"zqmarkqz\"",
     ];
     for member in members {
         let body = format!(r#"{{"productId":"never","quantity":1,{member}}}"#);
         let draft = call("POST", "/admin/products", body);
         cases.push(Case::new(format!("create {member}"), draft.bytes(), INVALID));
     }
-    for body in ["", "{}", "{\"quantity\":-1}", "{\"quantity\":1,\"x\":1}", "{\"quantity\":1000000001}", "[]"] {
+    for body in [
+        "",
+        "{}",
+        "{\"quantity\":-1}",
+        "{\"quantity\":1,\"x\":1}",
+        "{\"quantity\":1000000001}",
+        "[]",
+    ] {
         let draft = call("POST", "/admin/products/good/restock", body).set("idempotency-key", "r");
         cases.push(Case::new(format!("restock {body}"), draft.bytes(), INVALID));
     }
     let reversals = [
-        "", "{}", "{\"restock\":true}", "{\"reason\":\"x\"}", "{\"restock\":1,\"reason\":\"x\"}",
-        "{\"restock\":true,\"reason\":\"\"}", "{\"restock\":true,\"reason\":1}",
+        "",
+        "{}",
+        "{\"restock\":true}",
+        "{\"reason\":\"x\"}",
+        "{\"restock\":1,\"reason\":\"x\"}",
+        "{\"restock\":true,\"reason\":\"\"}",
+        "{\"restock\":true,\"reason\":1}",
     ];
     for body in reversals {
         let draft = call("POST", "/admin/orders/x/reverse", body);
@@ -79,7 +124,9 @@ fn bodies() -> Vec<Case> {
 
 fn paths() -> Vec<Case> {
     let mut cases = Vec::new();
-    for path in ["/", "/admin", "/admin/", "/order", "/session", "/init/", "/admin/products/", "/zqmarkqz"] {
+    for path in
+        ["/", "/admin", "/admin/", "/order", "/session", "/init/", "/admin/products/", "/zqmarkqz"]
+    {
         let expect = Expect::Status(&[404, 405]);
         cases.push(Case::new(format!("GET {path}"), call("GET", path, "").bytes(), expect));
     }
@@ -98,9 +145,20 @@ fn paths() -> Vec<Case> {
         cases.push(Case::new(format!("reverse {id}"), reverse.bytes(), expect));
     }
     let queries = [
-        "product=X", "product=", "product=a&product=b", "after=x", "after=-1", "limit=x", "limit=-1",
-        "other=1", "product=%00", "product=%ff", "product=zqmarkqz!", "after=zqmarkqz",
-        "zqmarkqz=1", "after=18446744073709551616",
+        "product=X",
+        "product=",
+        "product=a&product=b",
+        "after=x",
+        "after=-1",
+        "limit=x",
+        "limit=-1",
+        "other=1",
+        "product=%00",
+        "product=%ff",
+        "product=zqmarkqz!",
+        "after=zqmarkqz",
+        "zqmarkqz=1",
+        "after=18446744073709551616",
     ];
     for query in queries {
         let draft = call("GET", &format!("/admin/orders?{query}"), "");
@@ -116,8 +174,17 @@ fn paths() -> Vec<Case> {
 fn heads() -> Vec<Case> {
     let mut cases = Vec::new();
     let tokens = [
-        "", "Bearer", "Bearer ", "Bearer x", "Basic x", "Bearer zqmarkqz", "Bearer \u{e9}", ADMIN_TOKEN,
-        "Bearer  test", "Bearer admin", "Bearer null",
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Basic x",
+        "Bearer zqmarkqz",
+        "Bearer \u{e9}",
+        ADMIN_TOKEN,
+        "Bearer  test",
+        "Bearer admin",
+        "Bearer null",
     ];
     for token in tokens {
         for path in ["/init", "/admin/products/good/pause"] {
@@ -125,14 +192,26 @@ fn heads() -> Vec<Case> {
             cases.push(Case::new(format!("{path} by {token:?}"), draft.bytes(), UNKNOWN));
         }
     }
-    let keys =
-        ["", "\"\"", "a b", "a.b", "zqmarkqz!", "\u{e9}", "a,b", "\"a", &"k".repeat(65), &"k".repeat(5_000)];
+    let keys = [
+        "",
+        "\"\"",
+        "a b",
+        "a.b",
+        "zqmarkqz!",
+        "\u{e9}",
+        "a,b",
+        "\"a",
+        &"k".repeat(65),
+        &"k".repeat(5_000),
+    ];
     for key in keys {
         let draft = call("POST", "/admin/products/good/pause", "{}").set("idempotency-key", key);
-        // A quote that stands alone is stripped where both would be.
-        let expect = if key == "\"a" { Expect::Status(&[200, 400]) } else { NO_KEY };
         let name: String = key.chars().take(20).collect();
-        cases.push(Case::new(format!("pause under {name:?} of {}", key.len()), draft.bytes(), expect));
+        cases.push(Case::new(
+            format!("pause under {name:?} of {}", key.len()),
+            draft.bytes(),
+            NO_KEY,
+        ));
     }
     let twice = call("POST", "/admin/products/good/pause", "{}")
         .set("idempotency-key", "a")

@@ -115,7 +115,13 @@ fn a_pipeline_is_answered_in_its_order() {
     connection.write(&bytes).unwrap();
     let answers: Vec<Answer> = drafts.iter().map(|_| connection.read().unwrap().unwrap()).collect();
     let said: Vec<String> = answers.iter().map(Answer::summary).collect();
-    let expected =
-        ["200 ok", "200 success", "404 not_found", "401 invalid_signature", "200 open", "200 success"];
+    let expected = [
+        "200 ok",
+        "200 success",
+        "404 not_found",
+        "401 invalid_signature",
+        "200 open",
+        "200 success",
+    ];
     assert_eq!(said, expected);
 }

@@ -17,7 +17,9 @@ pub fn cases(kit: &Kit) -> Vec<Case> {
 
 fn methods(kit: &Kit) -> Vec<Case> {
     let mut cases = Vec::new();
-    for method in ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "post", "Post", "X"] {
+    for method in
+        ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "post", "Post", "X"]
+    {
         let draft = kit.sign(kit.order().method(method));
         cases.push(Case::new(format!("{method} /order"), draft.bytes(), OTHER_METHOD));
         let draft = Draft::new(method, "/session", "");
@@ -39,12 +41,52 @@ fn methods(kit: &Kit) -> Vec<Case> {
 
 fn paths() -> Vec<Case> {
     let unknown = [
-        "/", "//", "/order/", "/Order", "/ORDER", "//order", "/order/x", "/order;x", "/%6frder",
-        "/order%00", "/order%20", "/session/", "/sessions", "/admin/products", "/init", "/metrics",
-        "/products", "/products/", "/products/a/b", "/orders/a/b", "/orders/a/cancel/b", "/../order",
-        "/./order", "/order/..", "/.well-known/x", "/favicon.ico", "/robots.txt", "/.env", "/a%0d%0ab",
-        "/%", "/%zz", "/%c0%af", "/\u{7e}", "/zqmarkqz", "/?zqmarkqz", "/:", "/@", "/!", "/$&'()*+,=",
-        "/livez/", "/livez/x", "/LIVEZ", "/openapi.json/", "/openapi", "/index.html", "/..%2f..%2fetc",
+        "/",
+        "//",
+        "/order/",
+        "/Order",
+        "/ORDER",
+        "//order",
+        "/order/x",
+        "/order;x",
+        "/%6frder",
+        "/order%00",
+        "/order%20",
+        "/session/",
+        "/sessions",
+        "/admin/products",
+        "/init",
+        "/metrics",
+        "/products",
+        "/products/",
+        "/products/a/b",
+        "/orders/a/b",
+        "/orders/a/cancel/b",
+        "/../order",
+        "/./order",
+        "/order/..",
+        "/.well-known/x",
+        "/favicon.ico",
+        "/robots.txt",
+        "/.env",
+        "/a%0d%0ab",
+        "/%",
+        "/%zz",
+        "/%c0%af",
+        "/\u{7e}",
+        "/zqmarkqz",
+        "/?zqmarkqz",
+        "/:",
+        "/@",
+        "/!",
+        "/$&'()*+,=",
+        "/livez/",
+        "/livez/x",
+        "/LIVEZ",
+        "/openapi.json/",
+        "/openapi",
+        "/index.html",
+        "/..%2f..%2fetc",
     ];
     let mut cases: Vec<Case> = unknown
         .into_iter()
@@ -94,11 +136,31 @@ fn paths() -> Vec<Case> {
 
 fn ids(kit: &Kit) -> Vec<Case> {
     let ids = [
-        "x", "0", "-1", "null", "undefined", "%00", "%0a", "%ff", "..", "%2e%2e", "%2f", "*", "'", "%27--",
-        "a%20b", "G", "00000000-0000-8000-8000-00000000000", "00000000-0000-8000-8000-0000000000000",
-        "00000000-0000-4000-8000-000000000000", "00000000000080008000000000000000",
-        "{00000000-0000-8000-8000-000000000000}", "00000000-0000-8000-8000-00000000000g",
-        "urn:uuid:00000000-0000-8000-8000-000000000000", "ZQMARKQZ", MARK,
+        "x",
+        "0",
+        "-1",
+        "null",
+        "undefined",
+        "%00",
+        "%0a",
+        "%ff",
+        "..",
+        "%2e%2e",
+        "%2f",
+        "*",
+        "'",
+        "%27--",
+        "a%20b",
+        "G",
+        "00000000-0000-8000-8000-00000000000",
+        "00000000-0000-8000-8000-0000000000000",
+        "00000000-0000-4000-8000-000000000000",
+        "00000000000080008000000000000000",
+        "{00000000-0000-8000-8000-000000000000}",
+        "00000000-0000-8000-8000-00000000000g",
+        "urn:uuid:00000000-0000-8000-8000-000000000000",
+        "ZQMARKQZ",
+        MARK,
     ];
     let mut cases = Vec::new();
     for id in ids {
@@ -118,10 +180,32 @@ fn ids(kit: &Kit) -> Vec<Case> {
 
 fn queries(kit: &Kit) -> Vec<Case> {
     let bad = [
-        "after=", "after=x", "after=-1", "after=1.5", "after=1e3", "after=18446744073709551616",
-        "after=0x1", "after=%00", "after=1&after=2", "after[]=1", "after=null", "wait=x", "wait=-1",
-        "wait=", "wait=1.5", "limit=x", "limit=-1", "limit=", "limit=1e9", "limit=0x1", "other=1",
-        "zqmarkqz=zqmarkqz", "after=zqmarkqz", "AFTER=1", "after=1;limit=2", "%61fter=x",
+        "after=",
+        "after=x",
+        "after=-1",
+        "after=1.5",
+        "after=1e3",
+        "after=18446744073709551616",
+        "after=0x1",
+        "after=%00",
+        "after=1&after=2",
+        "after[]=1",
+        "after=null",
+        "wait=x",
+        "wait=-1",
+        "wait=",
+        "wait=1.5",
+        "limit=x",
+        "limit=-1",
+        "limit=",
+        "limit=1e9",
+        "limit=0x1",
+        "other=1",
+        "zqmarkqz=zqmarkqz",
+        "after=zqmarkqz",
+        "AFTER=1",
+        "after=1;limit=2",
+        "%61fter=x",
         "limit=99999999999999999999999",
     ];
     let mut cases: Vec<Case> = bad
@@ -131,7 +215,8 @@ fn queries(kit: &Kit) -> Vec<Case> {
             Case::new(format!("feed {query}"), draft.bytes(), INVALID)
         })
         .collect();
-    for query in ["", "after=0", "after=18446744073709551615", "limit=0", "limit=4294967295", "&&"] {
+    for query in ["", "after=0", "after=18446744073709551615", "limit=0", "limit=4294967295", "&&"]
+    {
         let draft = kit.sign(Draft::new("GET", &format!("/orders?{query}"), ""));
         cases.push(Case::new(format!("good feed {query}"), draft.bytes(), Expect::Status(&[200])));
     }

@@ -216,10 +216,10 @@ impl Stage {
             "\n  {}\n
     curl {public}/products/{product}
     curl -H 'authorization: Bearer {token}' {operator}/admin/products/{product}
-    {program} order {product} alice --url {public} \\
-      --client {client}
     FLUX_GATE__ADMIN__TOKEN={token} \\
-      {program} sale restock {product} --quantity 10 --url {operator}\n",
+      {program} sale restock {product} --quantity 10 --url {operator}
+    {program} order {product} alice --url {public} \\
+      --client {client}\n",
             style.bold("It keeps running until Ctrl-C. To try, in another terminal:"),
         )
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod faults;
+mod fuzz_replay;
 mod program;
 mod simulation;
 mod support;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::app;
 use crate::cli::load::{style, watch};
-use crate::cli::{Common, Exit, Failure, Machine, shop};
+use crate::cli::{Common, Exit, Failure, Machine, limits, shop};
 use crate::config::{ApiClient, ClientRole, Config};
 use crate::load::api::Api;
 use crate::load::live::Live;
@@ -70,6 +70,7 @@ impl Demo {
         let started_us = machine.clock.monotonic_us();
         let filter = machine.variable("RUST_LOG").unwrap_or("error");
         telemetry::start(telemetry::Format::of_terminal(), Some(filter))?;
+        limits::raise_open_files();
         let store = Store::make(machine)?;
         let secrets = Secrets::make(machine)?;
         let server = app::start(secrets.config(&store.0)?, machine.clock.clone())?;

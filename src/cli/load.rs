@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::cli::{Common, Exit, Failure, Machine, shop, tell};
+use crate::cli::{Common, Exit, Failure, Machine, limits, shop, tell};
 use crate::config::Config;
 use crate::load::api::Api;
 use crate::load::live::Live;
@@ -111,6 +111,7 @@ impl Load {
         let config = common.load(machine, Vec::new())?.config;
         let target = shop::public_target(self.url.as_deref(), self.ca_file.as_ref(), &config)?
             .only_loopback_unless(self.i_own_this_server)?;
+        limits::raise_open_files();
         let seed = self.seed.map_or_else(|| shop::seed(machine), Ok)?;
         let product = match self.product {
             Some(product) => product,

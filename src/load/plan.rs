@@ -287,11 +287,10 @@ fn check_open_files(wanted: usize, allowed: Option<usize>) -> Result<(), PlanErr
     }
 }
 
-/// How many files this process may have open, where the system says so in `/proc`.
+/// How many files this process may have open; `None` is no limit.
 pub fn open_files_max() -> Option<usize> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
-    line.split_whitespace().nth(3)?.parse().ok()
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.and_then(|files| usize::try_from(files).ok())
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use super::plan::{Kind, Pace, Plan};
 use super::tally::Tally;
 use super::verify::Check;
 
+/// What an accepted order is called.
+const ACCEPTED: &str = "accepted";
 /// Widest line of a table, in columns.
 const WIDTH: usize = 96;
 
@@ -202,9 +204,17 @@ pub fn senders_table(tally: &Tally, style: Style) -> String {
         if sent == 0 {
             continue;
         }
-        let phrases = tally.answers(kind).into_iter().map(|(status, word, count)| {
-            let phrase = format!("{} {}", thousands(count), phrase(status, word));
-            if word == "success" { style.good(&phrase) } else { phrase }
+        let mut phrases: Vec<(String, u64)> = Vec::new();
+        for (status, word, count) in tally.answers(kind) {
+            let phrase = phrase(status, word);
+            match phrases.iter_mut().find(|(earlier, _)| *earlier == phrase) {
+                Some((_, sum)) => *sum += count,
+                None => phrases.push((phrase, count)),
+            }
+        }
+        let phrases = phrases.into_iter().map(|(phrase, count)| {
+            let shown = format!("{} {phrase}", thousands(count));
+            if phrase == ACCEPTED { style.good(&shown) } else { shown }
         });
         let indent = 33;
         let lines = wrap(phrases.collect(), WIDTH - indent);
@@ -277,7 +287,7 @@ fn title(kind: Kind) -> &'static str {
 /// An answer in words; what is not known is shown as it came.
 fn phrase(status: u16, word: &str) -> String {
     let known = match word {
-        "success" => "accepted",
+        "success" => ACCEPTED,
         "sold_out" => "sold out",
         "limit_reached" => "at their limit",
         "ignored_same_key" | "ignored_repeat_window" => "repeats of an order",
@@ -286,6 +296,17 @@ fn phrase(status: u16, word: &str) -> String {
         "pending" => "pending",
         "invalid_signature" => "wrong signature",
         "request_expired" => "too old",
+        "user_mismatch" => "another user's name",
+        "slow_down" => "too fast for one buyer",
+        "too_many_requests" => "too fast for one address",
+        "over_rate" => "over the product's rate",
+        "busy" | "log_behind" | "overloaded" => "busy, try again",
+        "outcome_unknown" => "outcome unknown, try again",
+        "closed" => "sale closed",
+        "connection_refused" | "connection_reset" | "connection_closed" | "connection_failed" => {
+            "connection lost"
+        }
+        "timed_out" => "no answer in time",
         "" if status == 0 => "no answer",
         "" => "",
         other => return format!("{status} {}", other.replace('_', " ")),

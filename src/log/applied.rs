@@ -5,11 +5,11 @@
 //!   records alone, by one thread, in log order;
 //! - products come and never go; an archived one keeps its small remainder.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use crate::sale::{

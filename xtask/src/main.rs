@@ -1,15 +1,52 @@
-//! The project's own commands: `cargo xtask <command>`.
+//! The project's own commands: `cargo xtask test` and what is too long or too special for it.
 
 use std::process::ExitCode;
 
-mod attack;
+use clap::{Parser, Subcommand};
 
-fn main() -> anyhow::Result<ExitCode> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.split_first() {
-        Some((command, rest)) if command == "attack" => {
-            Ok(if attack::run(rest)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
-        _ => anyhow::bail!("usage: cargo xtask attack"),
-    }
+mod attack;
+mod soak;
+mod step;
+mod test;
+mod workspace;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything that must pass: format, lints, all tests, documentation, attacks, planted bugs.
+    Test(test::Options),
+    /// Kill the server again and again under load, and check that no accepted order is lost.
+    Soak(soak::Options),
+    /// Carry out attacks that must fail, against servers of its own or a running one.
+    #[command(disable_help_flag = true)]
+    Attack {
+        /// What follows is the harness's own.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Soak(options) => soak::run(&options),
+        Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn exit_code(success: bool) -> ExitCode {
+    if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{Line, Next, Sender};
+use super::crew::Line;
+use super::{Next, Sender};
 
 /// Runs all lines to the end of the run.
 pub(super) async fn run(sender: &Rc<Sender>, lines: Vec<Line>) {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::{Line, Next, Sender};
+use super::crew::Line;
+use super::pause::Pauses;
+use super::{Next, Sender};
 use crate::load::plan::Kind;
 use crate::load::shot::Shot;
 
@@ -107,6 +109,7 @@ async fn serve(schedule: Rc<Schedule>, mut line: Line) {
 impl Schedule {
     async fn dispatch(&self, per_second: u32) {
         let sender = &self.sender;
+        let pauses = Pauses::new();
         let mut arrivals = Arrivals::new(sender, per_second);
         loop {
             let now_us = sender.clock.monotonic_us();
@@ -123,7 +126,7 @@ impl Schedule {
             }
             let next_us = arrivals.due_us().min(self.next_retry_us());
             let pause_us = next_us.saturating_sub(now_us).min(PAUSE_US_MAX);
-            tokio::time::sleep(Duration::from_micros(pause_us)).await;
+            pauses.wait(Duration::from_micros(pause_us)).await;
         }
     }
 

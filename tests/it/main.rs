@@ -4,6 +4,7 @@ mod bad_input;
 mod contract;
 mod crash;
 mod faults;
+mod fuzz_replay;
 mod program;
 mod simulation;
 mod support;

@@ -1,1 +1,5 @@
-fn main() {}
+mod planted;
+
+fn main() -> anyhow::Result<()> {
+    planted::run(std::env::args().nth(2).as_deref())
+}

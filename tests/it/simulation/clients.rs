@@ -81,8 +81,8 @@ impl Sim {
         let hang_ups = self.faults.borrow().hang_ups;
         let mut clients = self.clients.borrow_mut();
         let client = &mut clients[number];
-        let fresh = client.keys.is_empty()
-            || (client.keys.len() < KEYS_MAX && self.rng.per_mille(400));
+        let fresh =
+            client.keys.is_empty() || (client.keys.len() < KEYS_MAX && self.rng.per_mille(400));
         let key = match client.unsettled() {
             _ if fresh => client.new_key(self),
             Some(key) if self.rng.per_mille(700) => key,

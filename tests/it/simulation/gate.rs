@@ -67,7 +67,13 @@ impl FakeGate {
         }
     }
 
-    pub fn admit(&self, node: usize, product: &ProductId, buyer: &BuyerRef, now_us: u64) -> Verdict {
+    pub fn admit(
+        &self,
+        node: usize,
+        product: &ProductId,
+        buyer: &BuyerRef,
+        now_us: u64,
+    ) -> Verdict {
         if self.down_until_us.get() > now_us {
             return self.local[node].borrow().admit(product, buyer, now_us);
         }

@@ -87,11 +87,7 @@ impl Sim {
             self.order(*product, Record::SaleResumed { operation: resume });
             self.order(
                 *product,
-                Record::ScheduleChanged {
-                    opens_at_ms: 0,
-                    closes_at_ms: None,
-                    operation: schedule,
-                },
+                Record::ScheduleChanged { opens_at_ms: 0, closes_at_ms: None, operation: schedule },
             );
         }
     }

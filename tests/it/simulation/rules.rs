@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use flux_gate::log::Decided;
-use flux_gate::place_order::{Answer, Attempt};
+use flux_gate::place_order::{Answer, Attempt, END_SEEN_AGE_US_MAX};
 use flux_gate::sale::{
     Book, BuyerRef, DuplicateReason, LogEntry, OrderId, Outcome, ProductId, Record, SaleState,
 };
@@ -47,7 +47,7 @@ pub struct Digest {
 #[derive(Debug, Clone, Copy)]
 pub enum Basis {
     /// The state that a node had in memory.
-    Memory { offset: u64, generation: u64 },
+    Memory { offset: u64, generation: u64, end_seen_age_us: u64 },
     /// The log's decision.
     Log(Decided),
 }
@@ -258,7 +258,13 @@ impl Rules {
 
     fn refused(&mut self, id: OrderId, answer: Answer, basis: Option<Basis>, now_us: u64) {
         let (offset, generation, before_us) = match basis {
-            Some(Basis::Memory { offset, generation }) => (offset, generation, now_us),
+            Some(Basis::Memory { offset, generation, end_seen_age_us }) => {
+                let in_sight = end_seen_age_us <= END_SEEN_AGE_US_MAX;
+                self.demand(in_sight, PROTOCOL, || {
+                    format!("{id} was refused by a state that was {end_seen_age_us} us old")
+                });
+                (offset, generation, now_us)
+            }
             Some(Basis::Log(decided)) => {
                 let index = decided.offset as usize - 1;
                 let generation = self.digests[index].as_ref().map_or(0, |d| d.generation);
@@ -266,6 +272,7 @@ impl Rules {
             }
             None => (0, 0, now_us),
         };
+        self.is_true(id, answer, offset);
         let archived = answer == Answer::Closed;
         let missed = self.confirmed.get(&id).filter(|order| order.offset <= offset && !archived);
         let missed = missed.map(|order| order.offset);
@@ -277,6 +284,20 @@ impl Rules {
         let refusal = Refusal { offset, generation, before_us, by_time, answer };
         self.refusals.entry(id).or_default().push(refusal);
         self.rule_4(id);
+    }
+
+    /// What a refusal says was so at the offset that it was based on.
+    fn is_true(&mut self, id: OrderId, answer: Answer, offset: u64) {
+        let then = (offset as usize).checked_sub(1).and_then(|index| self.digests[index].clone());
+        let holds = then.as_ref().is_some_and(|then| match answer {
+            Answer::SoldOut => then.sold == then.capacity,
+            Answer::Paused => then.paused,
+            _ => true,
+        });
+        let no_product = then.is_none() && answer == Answer::Closed;
+        self.demand(holds || no_product, PROTOCOL, || {
+            format!("{id} was answered {answer:?} at {then:?}")
+        });
     }
 
     /// No record that was sent for an attempt before its refusal becomes an order after it.

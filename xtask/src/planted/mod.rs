@@ -31,15 +31,19 @@ const MODULES: &[&str] = &[
     "signing",
     "telemetry",
 ];
-/// Begins the message of a simulation that found something: `seed 7 breaks rule 1 (…): …`.
-const FOUND: &str = "seed ";
-const BREAKS: &str = " breaks ";
+/// How many more seeds are run after the first that finds something, to see which rules fall.
+const SURVEY: u64 = 100;
 
 /// What the simulation said.
 struct Verdict {
-    /// The seed, and what it breaks.
-    found: Option<(String, String)>,
+    found: Option<Found>,
     seconds: f64,
+}
+
+struct Found {
+    seed: String,
+    /// What fell, and in how many seeds.
+    fallen: String,
 }
 
 /// Plants every bug, or those whose name contains `only`, and prints which seed found it.
@@ -53,20 +57,21 @@ pub fn run(only: Option<&str>) -> Result<()> {
     let tree = root.join("target/planted");
     copy_sources(root, &tree)?;
     let sound = simulate(root, &tree).context("the copy without a bug")?;
-    if let Some((seed, how)) = sound.found {
-        bail!("seed {seed} breaks {how} without any bug planted");
+    if let Some(Found { seed, fallen }) = sound.found {
+        bail!("without any bug planted, seed {seed} breaks {fallen}");
     }
-    println!("{:<58} {:>6} {:>5}  {}", "bug", "seed", "s", "caught by");
-    println!("{:<58} {:>6} {:>5.0}  -", "(none)", "-", sound.seconds);
+    println!("{:<60} {:>6} {:>5}  {}", "bug", "seed", "s", "what fell, in how many seeds");
+    println!("{:<60} {:>6} {:>5.0}  -", "(none)", "-", sound.seconds);
     let mut survivors = Vec::new();
     let chosen = BUGS.iter().filter(|bug| only.is_none_or(|only| bug.name.contains(only)));
     for bug in chosen {
         let verdict = plant(root, &tree, bug).with_context(|| bug.name)?;
-        let (seed, how) = verdict.found.unwrap_or_else(|| {
+        let found = verdict.found.unwrap_or_else(|| {
             survivors.push(bug.name);
-            ("-".into(), "NOT CAUGHT".into())
+            Found { seed: "-".into(), fallen: "NOT CAUGHT".into() }
         });
-        println!("{:<58} {seed:>6} {:>5.0}  {how}", bug.name, verdict.seconds);
+        let (seed, fallen) = (found.seed, found.fallen);
+        println!("{:<60} {seed:>6} {:>5.0}  {fallen}", bug.name, verdict.seconds);
     }
     ensure!(survivors.is_empty(), "the simulation does not catch: {}", survivors.join("; "));
     Ok(())
@@ -96,16 +101,24 @@ fn simulate(root: &Path, tree: &Path) -> Result<Verdict> {
     let ran = cargo(root, tree)
         .args(["simulation::rules", "--", "--nocapture"])
         .env("SIM_SEEDS", SEEDS.to_string())
+        .env("SIM_SURVEY", SURVEY.to_string())
         .output()?;
     let seconds = begun.elapsed().as_secs_f64();
     if ran.status.success() {
         return Ok(Verdict { found: None, seconds });
     }
     let said = String::from_utf8_lossy(&ran.stderr);
-    let found = said.lines().find_map(|line| line.strip_prefix(FOUND)?.split_once(BREAKS));
-    let (seed, how) = found.with_context(|| format!("it failed without a finding:\n{said}"))?;
-    let rule = how.split_once("): ").map_or(how.to_owned(), |(rule, _)| format!("{rule})"));
-    Ok(Verdict { found: Some((seed.to_owned(), rule)), seconds })
+    let found = find(&said).with_context(|| format!("it failed without a finding:\n{said}"))?;
+    Ok(Verdict { found: Some(found), seconds })
+}
+
+/// Reads the simulation's last words: `seed 7 breaks rule 1 (…): …`, and `fallen: {"rule 1 (…)": 3}`.
+fn find(said: &str) -> Option<Found> {
+    let (seed, _) =
+        said.lines().find_map(|line| line.strip_prefix("seed ")?.split_once(" breaks "))?;
+    let fallen = said.lines().find_map(|line| line.strip_prefix("fallen: "))?;
+    let fallen = fallen.trim_matches(['{', '}']).replace('"', "");
+    Some(Found { seed: seed.to_owned(), fallen })
 }
 
 fn cargo(root: &Path, tree: &Path) -> Command {

@@ -11,20 +11,27 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::app;
 use crate::clock::Clock;
-use crate::config::load::{Flag, Loaded, Sources, load};
+use crate::config::load::{Flag, Loaded, Sources};
 use crate::config::problem::Problems;
 use crate::keys::stored::Fill;
 
 mod audit;
 pub mod client;
 mod config;
+mod demo;
 mod doctor;
 mod keygen;
+pub mod limits;
+mod load;
 mod migrate;
 mod openapi;
+mod order;
 mod sale;
 mod serve;
+mod session;
+mod shop;
 pub mod when;
 
 /// What a command may use of the machine.
@@ -75,7 +82,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
-            Exit::Store => 70,
+            Exit::Store => app::STORE_FAILED_EXIT_CODE as u8,
         })
     }
 }
@@ -144,8 +151,16 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Watch a flash sale: 100 units, thousands of shoppers, bots among them.
+    Demo(demo::Demo),
     /// Run the server until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
+    /// Send load to a server of yours, and check that it keeps the rules.
+    Load(Box<load::Load>),
+    /// Sign and send one order, and print the answer.
+    Order(order::Order),
+    /// Obtain a session pass for a user, as a shop's backend does.
+    Session(session::Session),
     /// Create, show and change sales, through the operator's listener of a running server.
     Sale(sale::Sale),
     /// Check the digest chain of the log.
@@ -189,7 +204,11 @@ fn tell(message: &str) {
 fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
     let Cli { common, command } = cli;
     match command {
+        Command::Demo(demo) => demo.run(machine, &common),
         Command::Serve(serve) => serve.run(machine, &common),
+        Command::Load(load) => load.run(machine, &common),
+        Command::Order(order) => order.run(machine, &common),
+        Command::Session(session) => session.run(machine, &common),
         Command::Sale(sale) => sale.run(machine, &common),
         Command::Audit(audit) => audit.run(machine, &common),
         Command::Keygen(keygen) => keygen.run(machine),
@@ -207,7 +226,7 @@ impl Common {
             flags.push(Flag { key: "data.dir", flag: "--data", value: dir.clone() });
         }
         let environment = machine.environment.clone();
-        load(Sources { file: self.config.clone(), environment, flags })
+        crate::config::load::load(Sources { file: self.config.clone(), environment, flags })
     }
 }
 

@@ -10,7 +10,7 @@ pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
 enum Source {
-    System { started: Instant },
+    System { started: Instant, wall_shift_ms: Option<Arc<AtomicI64>> },
     Manual(Arc<AtomicI64>),
 }
 
@@ -18,7 +18,21 @@ impl Clock {
     /// The machine's clock.
     #[allow(clippy::disallowed_methods, reason = "the one place where the real clock is read")]
     pub fn system() -> Self {
-        Self(Source::System { started: Instant::now() })
+        Self(Source::System { started: Instant::now(), wall_shift_ms: None })
+    }
+
+    /// The machine's clock, whose wall time can be set by [`Clock::shift_wall_ms`] as an administrator or a
+    /// time server sets it; the other one goes on. For tests.
+    #[allow(clippy::disallowed_methods, reason = "the one place where the real clock is read")]
+    pub fn settable() -> Self {
+        Self(Source::System { started: Instant::now(), wall_shift_ms: Some(Arc::default()) })
+    }
+
+    /// Sets how far the wall time of a settable clock is from the machine's; others cannot be set.
+    pub fn shift_wall_ms(&self, shift_ms: i64) {
+        if let Source::System { wall_shift_ms: Some(shift), .. } = &self.0 {
+            shift.store(shift_ms, Ordering::SeqCst);
+        }
     }
 
     /// A clock that stands still until it is told otherwise: for tests and simulation.
@@ -37,9 +51,10 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the one place where the real clock is read")]
     pub fn unix_ms(&self) -> u64 {
         match &self.0 {
-            Source::System { .. } => {
+            Source::System { wall_shift_ms, .. } => {
                 let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                elapsed.as_millis() as u64
+                let shift_ms = wall_shift_ms.as_ref().map_or(0, |ms| ms.load(Ordering::SeqCst));
+                (elapsed.as_millis() as u64).saturating_add_signed(shift_ms)
             }
             Source::Manual(now) => now.load(Ordering::SeqCst).max(0) as u64,
         }
@@ -50,7 +65,7 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the one place where the real clock is read")]
     pub fn monotonic_us(&self) -> u64 {
         match &self.0 {
-            Source::System { started } => started.elapsed().as_micros() as u64,
+            Source::System { started, .. } => started.elapsed().as_micros() as u64,
             Source::Manual(now) => now.load(Ordering::SeqCst).max(0) as u64 * 1_000,
         }
     }

@@ -9,15 +9,13 @@
 //! its pass or user is in the thread's [`PassCache`]. Expected refusals are values ([`Refusal`]); nothing
 //! that the client sent is in one.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use http::{HeaderMap, Method};
 
 use crate::config::{ClientRole, Config};
 use crate::keys::IdentityKeys;
-use crate::sale::{BuyerRef, IdempotencyKey, InvalidId, OrderId, ProductId, UserId};
+use crate::sale::{InvalidId, UserId};
 use crate::signing::SignedParts;
 
 mod blocks;
@@ -31,6 +29,7 @@ mod limits;
 mod mac;
 pub mod pass;
 mod refusal;
+mod request;
 mod session;
 mod table;
 
@@ -40,6 +39,7 @@ pub use limits::RateStatus;
 pub use mac::Mac;
 pub use pass::{PassId, PassKeys, PassKeysError};
 pub use refusal::{FieldError, Forbidden, Refusal, Refused};
+pub use request::{Caller, CallerKind, Now, OrderRequest, Request};
 pub use session::OpenedSession;
 
 use blocks::Blocks;
@@ -50,85 +50,6 @@ use headers::Credentials;
 use jwt::{JwtError, JwtIssuers};
 use limits::{Entered, Limits, Over};
 use table::KeyedHash;
-
-/// A request, as it was received.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The path with its query, as sent.
-    pub target: &'a str,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-    /// The whole body.
-    pub body: &'a [u8],
-    /// The address at the other end of the connection.
-    pub peer: IpAddr,
-}
-
-/// The time of a request, by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Wall-clock time in Unix milliseconds.
-    pub unix_ms: u64,
-    /// Time for rates, in microseconds; never backwards.
-    pub monotonic_us: u64,
-}
-
-/// An order that passed checks 2 to 10.
-#[derive(Debug, Clone, Copy)]
-pub struct OrderRequest {
-    /// What is bought.
-    pub product: ProductId,
-    /// Who buys.
-    pub user: UserId,
-    /// Who buys, as a pseudonym.
-    pub buyer: BuyerRef,
-    /// The client's name for the attempt.
-    pub key: IdempotencyKey,
-    /// The id of the order that this attempt is or becomes.
-    pub order_id: OrderId,
-    /// Who sent it.
-    pub caller_kind: CallerKind,
-    /// The rate that it counted against; absent where that is off.
-    pub rate: Option<RateStatus>,
-}
-
-/// Who sends an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallerKind {
-    /// A shopper, with a pass.
-    Shopper,
-    /// An API client, for its user.
-    Client,
-}
-
-/// Who makes a call other than an order.
-#[derive(Debug, Clone)]
-pub enum Caller {
-    /// A shopper, with a pass.
-    Shopper {
-        /// Who.
-        user: UserId,
-        /// Who, as a pseudonym.
-        buyer: BuyerRef,
-        /// With which pass.
-        pass_id: PassId,
-        /// The rate that the call counted against; absent where that is off.
-        rate: Option<RateStatus>,
-    },
-    /// An API client.
-    Client {
-        /// Which.
-        id: Arc<str>,
-        /// What it may do.
-        roles: Roles,
-        /// The name space of its users.
-        name_space: Arc<str>,
-        /// The rate that the call counted against; absent where that is off.
-        rate: Option<RateStatus>,
-    },
-}
 
 /// Why the guard cannot be built from the configuration. Never holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -276,7 +197,6 @@ impl Guard {
         let rate = self.count(&who, now).map_err(slow_down)?;
         Ok(match who {
             Who::Shopper(KnownPass { pass, buyer, .. }) => {
-                self.check_user(&pass.user)?;
                 Caller::Shopper { user: pass.user, buyer: *buyer, pass_id: pass.id, rate }
             }
             Who::Client(client) => Caller::Client {
@@ -300,7 +220,7 @@ impl Guard {
     fn enter(&self, request: &Request<'_>, now: Now) -> Result<Entered, Refused> {
         let ip = self.proxies.client_ip(request.peer, request.headers);
         // A signal, no proof: of several the first counts.
-        let fingerprint = request.headers.get(headers::X_DEVICE_FINGERPRINT);
+        let fingerprint = request.headers.get(&headers::X_DEVICE_FINGERPRINT);
         let fingerprint = fingerprint.map(http::HeaderValue::as_bytes);
         let known = |fingerprint| self.blocks.fingerprint(fingerprint);
         if self.blocks.address(ip) || fingerprint.is_some_and(known) {
@@ -336,7 +256,7 @@ impl Guard {
     fn client(&self, id: &str, request: &Request<'_>) -> Result<&ApiClient, Refusal> {
         self.clients.get(id).ok_or_else(|| {
             // The answer is the same whatever comes of it; it takes the time of a wrong signature.
-            let time = request.headers.get(headers::X_REQUEST_TIME);
+            let time = request.headers.get(&headers::X_REQUEST_TIME);
             let time = time.map_or(&[][..], http::HeaderValue::as_bytes);
             _ = check_signature(self.clients.decoy(), request, time);
             Refusal::Unauthenticated("The API client is not known.")

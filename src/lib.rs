@@ -26,6 +26,7 @@ pub mod guard;
 pub mod http;
 pub mod keys;
 pub mod ledger;
+pub mod load;
 pub mod log;
 pub mod place_order;
 pub mod sale;

@@ -61,6 +61,8 @@ where
         .parse(filter.unwrap_or_default())?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // They would go to standard error by `eprintln!`, which panics where the log's reader has gone.
+        .log_internal_errors(false)
         .with_ansi(colours && format == Format::Text)
         .with_writer(writer);
     Ok(match format {
@@ -132,6 +134,21 @@ mod tests {
         let lines = logged(Format::Text, Some("debug"), log);
         assert!(lines.contains("the info") && lines.contains("the debug"));
         assert!(subscriber(Format::Text, Some("a=b=c"), false, io::stderr).is_err());
+    }
+
+    #[test]
+    fn a_log_that_nobody_takes_is_no_panic() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let dispatch = subscriber(Format::Json, None, false, || Closed).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || tracing::info!("lost"));
     }
 
     #[test]

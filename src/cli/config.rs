@@ -18,6 +18,8 @@ pub(super) struct ConfigCommand {
 enum Subcommand {
     /// Say everything that is wrong with it; exit code 1 if anything is.
     Check,
+    /// Print every key with its variable, default, range and purpose, as Markdown.
+    Reference,
     /// Print every key with its value and where that came from; never a secret.
     Print {
         /// As JSON.
@@ -28,9 +30,10 @@ enum Subcommand {
 
 impl ConfigCommand {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
-        let loaded = common.load(machine, Vec::new())?;
+        let load = |machine: &Machine<'_>| common.load(machine, Vec::new());
         match self.command {
             Subcommand::Check => {
+                let loaded = load(machine)?;
                 for warning in &loaded.warnings {
                     writeln!(machine.out, "warning: {warning}")?;
                 }
@@ -38,12 +41,14 @@ impl ConfigCommand {
                 writeln!(machine.out, "the configuration is fine")?;
             }
             Subcommand::Print { json: true } => {
-                let lines = print::lines(&loaded);
+                let lines = print::lines(&load(machine)?);
                 writeln!(machine.out, "{}", serde_json::to_string_pretty(&lines)?)?;
             }
             Subcommand::Print { json: false } => {
-                write!(machine.out, "{}", print::text(&loaded))?;
+                let text = print::text(&load(machine)?);
+                machine.out.write_all(text.as_bytes())?;
             }
+            Subcommand::Reference => machine.out.write_all(print::reference().as_bytes())?,
         }
         Ok(Exit::Done)
     }

@@ -94,7 +94,7 @@ fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = configuration(&loaded);
     findings.extend(store::examine(&config.data.dir, machine));
-    findings.extend(secrets::examine(config));
+    findings.extend(secrets::examine(&loaded));
     findings.extend(tls::examine(config, machine.clock.unix_ms()));
     findings.extend(machine::examine(config, machine));
     findings.extend(ports::examine(config));
@@ -112,8 +112,12 @@ fn configuration(loaded: &Loaded) -> Vec<Finding> {
             .map(|p| Finding::warn(CHECK, format!("{}: {}", p.key, p.what), &p.mend)),
     );
     if findings.is_empty() {
-        let set = loaded.origins.len();
-        findings.push(Finding::ok(CHECK, format!("valid; {set} keys differ from their default")));
+        let set = match loaded.origins.len() {
+            0 => "all defaults".to_owned(),
+            1 => "1 key is set".to_owned(),
+            many => format!("{many} keys are set"),
+        };
+        findings.push(Finding::ok(CHECK, format!("valid; {set}")));
     }
     findings
 }
@@ -140,7 +144,7 @@ fn print(out: &mut dyn Write, findings: &[Finding]) -> io::Result<()> {
     }
     let count = |wanted| findings.iter().filter(|finding| finding.health == wanted).count();
     let (failed, warned) = (count(Health::Fail), count(Health::Warn));
-    writeln!(out, "{} checks, {failed} failed, {warned} warnings", findings.len())
+    writeln!(out, "{} checks: {failed} failed, {warned} to look at", findings.len())
 }
 
 #[cfg(test)]

@@ -149,6 +149,10 @@ impl Sale {
             .block_on(client.send(request))
             .map_err(|error| unanswered(&error, &call, &operation))?;
         if !reply.status.is_success() {
+            if self.json && serde_json::from_slice::<Value>(&reply.body).is_ok() {
+                machine.out.write_all(&reply.body)?;
+                writeln!(machine.out)?;
+            }
             return Err(Failure::new(show::refusal(&reply)));
         }
         self.show(&reply, machine)
@@ -239,7 +243,8 @@ fn operator_of(config: &Config) -> Target {
     super::client::reach(config.admin.listen, config.admin.tls_cert_file.is_some())
 }
 
-fn token(config: &Config) -> Result<SecretString, Failure> {
+/// The operator's token: configured, or made by the server in the data directory.
+pub(super) fn token(config: &Config) -> Result<SecretString, Failure> {
     if let Some(token) = &config.admin.token {
         return Ok(token.clone());
     }

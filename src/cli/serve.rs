@@ -1,6 +1,9 @@
 //! `serve`: loads the configuration, sets up the log, completes the secrets, starts the parts.
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::app;
+use crate::cli::limits::raise_open_files;
 use crate::cli::{Common, Exit, Failure, Machine};
 use crate::config::load::{Flag, Loaded};
 use crate::config::{Config, LogFormat};
@@ -31,16 +34,11 @@ impl Serve {
         let loaded = common.load(machine, self.flags())?;
         loaded.refuse_services()?;
         telemetry::start(log_format(&loaded), machine.variable("RUST_LOG"))?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let mut config = loaded.config;
-        for taken in complete_secrets(&mut config, machine)? {
-            let path = taken.path.display().to_string();
-            let made = if taken.made { "made a secret" } else { "using a stored secret" };
-            tracing::info!(path, "{made}");
-        }
-        start(config, machine)
+        // From here on a failure is a line of the log, in its form, and is not told again.
+        serve(loaded, machine).map_err(|failure| {
+            tracing::error!("{}", failure.message);
+            Failure { message: String::new(), ..failure }
+        })
     }
 
     fn flags(&self) -> Vec<Flag> {
@@ -53,22 +51,40 @@ impl Serve {
     }
 }
 
-/// Starts the parts, waits for a signal, and stops them in order.
-fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let running = app::start(config, machine.clock.clone())?;
-    runtime.block_on(stop_signal())?;
-    running.stop();
-    Ok(Exit::Done)
+fn serve(loaded: Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut config = loaded.config;
+    let open_files = raise_open_files();
+    if open_files.now.is_some_and(|files| files < config.http.connections_max as u64) {
+        tracing::warn!(?open_files, "fewer open files than http.connections_max; see `doctor`");
+    }
+    for taken in complete_secrets(&mut config, machine)? {
+        let path = taken.path.display().to_string();
+        let made = if taken.made { "made a secret" } else { "using a stored secret" };
+        tracing::info!(path, "{made}");
+    }
+    start(config, machine)
 }
 
-/// SIGTERM or Ctrl-C.
-async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
+/// Starts the parts, waits for SIGTERM or Ctrl-C, and stops them in order.
+fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before the start: a signal that comes while the parts start must drain them, not end the process.
+    let (mut terminate, mut interrupt) = {
+        let _within = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let running = app::start(config, machine.clock.clone())?;
+    runtime.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    running.stop();
+    Ok(Exit::Done)
 }
 
 fn log_format(loaded: &Loaded) -> Format {

@@ -36,7 +36,16 @@ fn parse(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     if errors.is_empty() {
         reader.top(table.get_ref());
     }
+    reader.problems.sort_by_key(place);
     (reader.entries, reader.problems)
+}
+
+/// Faults are told in the order of the file, not in that of the parser's table.
+fn place(problem: &Problem) -> (usize, usize) {
+    match problem.origin {
+        Origin::File { line, column, .. } => (line, column),
+        _ => (0, 0),
+    }
 }
 
 struct Reader<'a> {
@@ -188,6 +197,21 @@ mod tests {
         assert_eq!(problems("a = 99999999999999999999999").len(), 1);
         assert_eq!(problems("[http]\nthreads = 99999999999999999999999").len(), 1);
         assert_eq!(problems("[http]\nthreads = -1").len(), 1);
+    }
+
+    #[test]
+    fn faults_come_in_the_order_of_the_file() {
+        let found = problems("[http]\nb = 1\na = 1\n[admin]\nz = 1\n");
+        let lines: Vec<_> = found.iter().map(|problem| &problem[..9]).collect();
+        assert_eq!(lines, ["f.toml:2:", "f.toml:3:", "f.toml:5:"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "([a-z\\[\\]{}=.\"'#é\n 0-9-]|http|listen|clients|jwt){0,60}") {
+            let (entries, problems) = parse(Path::new("f.toml"), &text);
+            proptest::prop_assert!(entries.len() + problems.len() <= text.len());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Config;
 use super::load::Loaded;
 use super::problem::Origin;
-use super::schema::{KEYS, Key, Read};
+use super::schema::{KEYS, Key, ROWS, Read};
 
 /// Stands for a secret that is set.
 pub const SET: &str = "[set]";
@@ -77,6 +77,32 @@ pub fn text(loaded: &Loaded) -> String {
     text
 }
 
+/// Every key with its variable, default, range and purpose, as a table in Markdown.
+pub fn reference() -> String {
+    let defaults = Config::default();
+    let mut text = String::from(
+        "| key | environment | default | range | |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for key in KEYS {
+        let default = shown(key, &defaults);
+        let range = match key.read {
+            Read::Number { min, max, .. } => format!("{min} to {max}"),
+            Read::List(_) => "list".to_owned(),
+            Read::Path(_) => "path".to_owned(),
+            Read::Secret(_) => "secret; also `…_FILE`".to_owned(),
+            Read::Text(_) => String::new(),
+        };
+        let (name, variable, about) = (key.name, key.variable(), key.about);
+        text += &format!("| `{name}` | `{variable}` | {default} | {range} | {about} |\n");
+    }
+    for rows in ROWS {
+        let fields: Vec<_> = rows.fields.iter().map(|field| format!("`{}`", field.name)).collect();
+        let name = rows.name;
+        text += &format!("| `[[{name}]]` | | none | rows of {} | |\n", fields.join(", "));
+    }
+    text
+}
+
 fn line(key: String, value: String, origin: &Origin) -> Line {
     let from = (*origin != Origin::Default).then(|| origin.to_string());
     Line { key, value, from }
@@ -141,6 +167,15 @@ mod tests {
         assert!(line("http.listen").ends_with("= 127.0.0.1:3000"));
         assert!(line("clients[0]").contains("shop (order+session), 1 secret in shop"));
         assert!(line("REDIS_URL").contains("[set]"));
+    }
+
+    #[test]
+    fn the_reference_has_a_row_for_every_key() {
+        let text = reference();
+        assert_eq!(text.lines().count(), 2 + KEYS.len() + ROWS.len());
+        let row = "| `limits.ip_burst` | `FLUX_GATE__LIMITS__IP_BURST` | 20 | 1 to 1000000 | \
+                   burst of an address |";
+        assert!(text.lines().any(|line| line == row), "{text}");
     }
 
     #[test]

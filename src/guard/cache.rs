@@ -111,9 +111,12 @@ impl Users {
 
 const WAYS: usize = 4;
 
+/// An entry with its whole hash, so that most others are told apart without a look at them.
+type Entry<T> = (u64, Box<T>);
+
 /// A bounded table of sets.
 struct Sets<T> {
-    sets: Vec<[Option<Box<T>>; WAYS]>,
+    sets: Vec<[Option<Entry<T>>; WAYS]>,
     turn: usize,
 }
 
@@ -135,12 +138,13 @@ impl<T> Sets<T> {
 
     fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<Place> {
         let set = self.set(hash);
-        let way = self.sets[set].iter().position(|entry| entry.as_deref().is_some_and(&same))?;
+        let is = |entry: &Entry<T>| entry.0 == hash && same(&entry.1);
+        let way = self.sets[set].iter().position(|entry| entry.as_ref().is_some_and(is))?;
         Some(Place { set, way })
     }
 
     fn at(&self, place: Place) -> Option<&T> {
-        self.sets[place.set][place.way].as_deref()
+        self.sets[place.set][place.way].as_ref().map(|(_, entry)| &**entry)
     }
 
     /// Puts an entry into a free way of its set, or into one whose turn it is.
@@ -151,7 +155,7 @@ impl<T> Sets<T> {
             self.turn = (self.turn + 1) % WAYS;
             self.turn
         });
-        self.sets[set][way] = Some(Box::new(entry));
+        self.sets[set][way] = Some((hash, Box::new(entry)));
         Place { set, way }
     }
 }

@@ -10,15 +10,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::HeaderMap;
 use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
 
 /// Hops that are walked at most; the last of them is the client then.
 pub const HOPS_MAX: usize = 16;
 
 /// The name of the customary forwarding header.
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Peers whose forwarding headers are believed.
 #[derive(Debug, Clone, Default)]
@@ -41,10 +41,10 @@ impl TrustedProxies {
         if !self.contain(peer) {
             return peer;
         }
-        if headers.contains_key(X_FORWARDED_FOR) {
-            self.walk(peer, hops(headers, X_FORWARDED_FOR).map(|hop| parse_hop(hop?)))
+        if headers.contains_key(&X_FORWARDED_FOR) {
+            self.walk(peer, hops(headers, &X_FORWARDED_FOR).map(|hop| parse_hop(hop?)))
         } else {
-            self.walk(peer, hops(headers, FORWARDED.as_str()).map(|hop| parse_forwarded(hop?)))
+            self.walk(peer, hops(headers, &FORWARDED).map(|hop| parse_forwarded(hop?)))
         }
     }
 
@@ -74,7 +74,7 @@ pub fn canonical_net(network: IpNet) -> IpNet {
 
 /// All elements of a list header, over all its lines, from right to left; `None` for a line that is not
 /// text.
-fn hops<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = Option<&'a str>> {
+fn hops<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
     let lines = headers.get_all(name).iter().rev();
     lines.flat_map(|line| {
         let text = line.to_str().ok();

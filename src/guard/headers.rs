@@ -1,25 +1,25 @@
 //! The headers that the guard reads, each once.
 //!
 //! A header that must stand alone and comes twice is refused: two parsers on the way might each believe
-//! another one.
+//! another one. Names are parsed once, here: a lookup by text would parse it every time.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::guard::refusal::Refusal;
 use crate::sale::IdempotencyKey;
 
 /// An API client's id.
-pub const X_API_KEY: &str = "x-api-key";
+pub static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// When the request was made, in Unix milliseconds.
-pub const X_REQUEST_TIME: &str = "x-request-time";
+pub static X_REQUEST_TIME: HeaderName = HeaderName::from_static("x-request-time");
 /// The signature, in hex.
-pub const X_SIGNATURE: &str = "x-signature";
+pub static X_SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 /// The client's name for one attempt.
-pub const X_IDEMPOTENCY_KEY: &str = "x-idempotency-key";
+pub static X_IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
 /// The same by its standard name (draft-ietf-httpapi-idempotency-key-header).
-pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What the client says of its device: a signal, no proof.
-pub const X_DEVICE_FINGERPRINT: &str = "x-device-fingerprint";
+pub static X_DEVICE_FINGERPRINT: HeaderName = HeaderName::from_static("x-device-fingerprint");
 
 /// How far `x-request-time` may be from the node's clock, both ways, in milliseconds.
 pub const REQUEST_TIME_WINDOW_MS: u64 = 30_000;
@@ -38,7 +38,7 @@ pub enum Single<'a> {
 }
 
 /// Reads a header that may come once.
-pub fn single<'a>(headers: &'a HeaderMap, name: &str) -> Single<'a> {
+pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Single<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Single::Absent,
@@ -61,8 +61,8 @@ pub enum Credentials<'a> {
 /// [`Refusal::Unauthenticated`] for none, both, a repeated or an unreadable one.
 pub fn credentials(headers: &HeaderMap) -> Result<Credentials<'_>, Refusal> {
     let refused = |why| Err(Refusal::Unauthenticated(why));
-    let bearer = single(headers, header::AUTHORIZATION.as_str());
-    match (bearer, single(headers, X_API_KEY)) {
+    let bearer = single(headers, &header::AUTHORIZATION);
+    match (bearer, single(headers, &X_API_KEY)) {
         (Single::Absent, Single::Absent) => refused(
             "Send a session pass (Authorization: Bearer) or an API client's id (x-api-key).",
         ),
@@ -93,7 +93,7 @@ fn bearer_token(value: &str) -> Option<&str> {
 /// [`REQUEST_TIME_WINDOW_MS`] away, in the past or the future.
 pub fn request_time(headers: &HeaderMap, now_ms: u64) -> Result<&[u8], Refusal> {
     let expired = Refusal::RequestExpired { server_time_ms: now_ms };
-    let Single::Once(value) = single(headers, X_REQUEST_TIME) else { return Err(expired) };
+    let Single::Once(value) = single(headers, &X_REQUEST_TIME) else { return Err(expired) };
     match parse_time_ms(value.as_bytes()) {
         Some(time_ms) if time_ms.abs_diff(now_ms) <= REQUEST_TIME_WINDOW_MS => Ok(value.as_bytes()),
         _ => Err(expired),
@@ -111,7 +111,7 @@ pub fn parse_time_ms(text: &[u8]) -> Option<u64> {
 
 /// Reads `x-signature`: one value; what it must be is checked by the caller.
 pub fn signature(headers: &HeaderMap) -> Option<&[u8]> {
-    match single(headers, X_SIGNATURE) {
+    match single(headers, &X_SIGNATURE) {
         Single::Once(value) => Some(value.as_bytes()),
         Single::Absent | Single::Repeated => None,
     }
@@ -119,7 +119,7 @@ pub fn signature(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// The idempotency key as it is signed: the first value without its quotes, empty where there is none.
 pub fn signed_key(headers: &HeaderMap) -> &[u8] {
-    let first = headers.get(X_IDEMPOTENCY_KEY).or_else(|| headers.get(IDEMPOTENCY_KEY));
+    let first = headers.get(&X_IDEMPOTENCY_KEY).or_else(|| headers.get(&IDEMPOTENCY_KEY));
     first.map_or(&[], |value| unquoted(value.as_bytes()))
 }
 
@@ -130,7 +130,7 @@ pub fn signed_key(headers: &HeaderMap) -> &[u8] {
 /// pattern.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<IdempotencyKey, Refusal> {
     let refused = |why| Err(Refusal::MissingIdempotencyKey(why));
-    let value = match (single(headers, X_IDEMPOTENCY_KEY), single(headers, IDEMPOTENCY_KEY)) {
+    let value = match (single(headers, &X_IDEMPOTENCY_KEY), single(headers, &IDEMPOTENCY_KEY)) {
         (Single::Absent, Single::Absent) => return refused("Send x-idempotency-key."),
         (Single::Once(value), Single::Absent) | (Single::Absent, Single::Once(value)) => value,
         _ => return refused("Send one idempotency key, once."),
@@ -153,12 +153,12 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// # Errors
 /// [`Refusal::UnsupportedMediaType`].
 pub fn json_content(headers: &HeaderMap) -> Result<(), Refusal> {
-    let plain = match single(headers, header::CONTENT_ENCODING.as_str()) {
+    let plain = match single(headers, &header::CONTENT_ENCODING) {
         Single::Absent => true,
         Single::Once(coding) => coding.as_bytes().eq_ignore_ascii_case(b"identity"),
         Single::Repeated => false,
     };
-    let json = match single(headers, header::CONTENT_TYPE.as_str()) {
+    let json = match single(headers, &header::CONTENT_TYPE) {
         Single::Absent => true,
         Single::Once(value) => is_json(value.as_bytes()),
         Single::Repeated => false,
@@ -203,7 +203,7 @@ mod tests {
     #[case("1000000000000,1000000000000", false)]
     fn the_time_is_all_digits_within_30_s_both_ways(#[case] value: &str, #[case] good: bool) {
         const NOW_MS: u64 = 1_000_000_000_000;
-        let headers = headers(&[(X_REQUEST_TIME, value)]);
+        let headers = headers(&[("x-request-time", value)]);
         let expired = Err(Refusal::RequestExpired { server_time_ms: NOW_MS });
         let expected = if good { Ok(value.as_bytes()) } else { expired };
         assert_eq!(request_time(&headers, NOW_MS), expected);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_repeated_time_is_expired() {
-        let twice = headers(&[(X_REQUEST_TIME, "5"), (X_REQUEST_TIME, "5")]);
+        let twice = headers(&[("x-request-time", "5"), ("x-request-time", "5")]);
         for bad in [HeaderMap::new(), twice] {
             let expired = Err(Refusal::RequestExpired { server_time_ms: 5 });
             assert_eq!(request_time(&bad, 5), expired);
@@ -219,18 +219,18 @@ mod tests {
     }
 
     #[rstest]
-    #[case(&[(X_IDEMPOTENCY_KEY, "a-1_Z")], Some("a-1_Z"), "a-1_Z")]
-    #[case(&[(IDEMPOTENCY_KEY, "\"a\"")], Some("a"), "a")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "\"a")], None, "\"a")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "\"")], None, "\"")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "\"\"a\"\"")], None, "\"a\"")]
+    #[case(&[("x-idempotency-key", "a-1_Z")], Some("a-1_Z"), "a-1_Z")]
+    #[case(&[("idempotency-key", "\"a\"")], Some("a"), "a")]
+    #[case(&[("x-idempotency-key", "\"a")], None, "\"a")]
+    #[case(&[("x-idempotency-key", "\"")], None, "\"")]
+    #[case(&[("x-idempotency-key", "\"\"a\"\"")], None, "\"a\"")]
     #[case(&[], None, "")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "")], None, "")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "a b")], None, "a b")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "ä")], None, "ä")]
-    #[case(&[(X_IDEMPOTENCY_KEY, "a"), (X_IDEMPOTENCY_KEY, "a")], None, "a")]
-    #[case(&[(IDEMPOTENCY_KEY, "b"), (X_IDEMPOTENCY_KEY, "a")], None, "a")]
-    #[case(&[(IDEMPOTENCY_KEY, "a"), (X_IDEMPOTENCY_KEY, "a")], None, "a")]
+    #[case(&[("x-idempotency-key", "")], None, "")]
+    #[case(&[("x-idempotency-key", "a b")], None, "a b")]
+    #[case(&[("x-idempotency-key", "ä")], None, "ä")]
+    #[case(&[("x-idempotency-key", "a"), ("x-idempotency-key", "a")], None, "a")]
+    #[case(&[("idempotency-key", "b"), ("x-idempotency-key", "a")], None, "a")]
+    #[case(&[("idempotency-key", "a"), ("x-idempotency-key", "a")], None, "a")]
     fn one_idempotency_key_of_either_name_without_quotes(
         #[case] lines: &[(&'static str, &str)],
         #[case] key: Option<&str>,

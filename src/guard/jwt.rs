@@ -8,6 +8,7 @@
 //! `hash_user`: the user id is then the first 50 hexadecimal digits of SHA-256 over the claim's text. It
 //! has no key, so that the shop can compute it too and find its user in the fulfilment feed.
 
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -168,7 +169,7 @@ impl Issuer {
         };
         let decoded: Result<TokenData<Map<String, Value>>, _> =
             jsonwebtoken::decode(token, key, &self.validation);
-        let claims = decoded.map_err(|_| "The token's signature is not valid.")?.claims;
+        let claims = decoded.map_err(|error| why_not_decoded(&error))?.claims;
         check_times(&claims, now.unix_ms)?;
         if claims.get("iss").and_then(Value::as_str) != Some(&self.config.issuer) {
             return Err("The token's issuer is not known.");
@@ -188,6 +189,13 @@ impl Issuer {
         };
         let text = if self.config.hash_user { hashed_user(&text) } else { text };
         text.parse().map_err(|_| "The token's user id does not match ^[a-z0-9-]{1,50}$.")
+    }
+}
+
+fn why_not_decoded(error: &jsonwebtoken::errors::Error) -> WhyNot {
+    match error.kind() {
+        ErrorKind::Json(_) | ErrorKind::Utf8(_) => "The token's claims cannot be read.",
+        _ => "The token's signature is not valid.",
     }
 }
 

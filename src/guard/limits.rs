@@ -310,7 +310,8 @@ impl LastOrder {
         if note == 0 || same_key {
             return None;
         }
-        let since_ms = self.at_ms.saturating_sub(note >> Self::KEY_BITS);
+        // Both ways: threads read the clock a moment apart, and a clock set back shuts nobody out.
+        let since_ms = self.at_ms.abs_diff(note >> Self::KEY_BITS);
         min_interval_ms.checked_sub(since_ms).filter(|left_ms| *left_ms > 0)
     }
 }

@@ -1,6 +1,8 @@
 //! `POST /session`: a pass and its session key, for a merchant's JWT or for an API client that vouches for
 //! its user. (A challenge and a queue ticket, when they are required, will be asked for here.)
 
+use std::fmt;
+
 use crate::config::ClientRole;
 use crate::guard::headers::Credentials;
 use crate::guard::limits::RateStatus;
@@ -15,7 +17,7 @@ use crate::sale::UserId;
 pub struct OpenedSession {
     /// The pass, for `Authorization: Bearer`.
     pub pass: String,
-    /// The session key: 64 hexadecimal digits, whose ASCII bytes sign. A secret: no `Debug`.
+    /// The session key: 64 hexadecimal digits, whose ASCII bytes sign.
     pub session_key: String,
     /// Whose session it is.
     pub user: UserId,
@@ -25,6 +27,15 @@ pub struct OpenedSession {
     pub expires_at_ms: u64,
     /// The rate that the call counted against; absent where that is off.
     pub rate: Option<RateStatus>,
+}
+
+impl fmt::Debug for OpenedSession {
+    /// Shows neither pass nor key nor user.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedSession")
+            .field("expires_at_ms", &self.expires_at_ms)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whom a session is for, and what the call counted against.

@@ -243,6 +243,7 @@ async fn serve_http1<T, S, B>(
     let mut connection = hyper::server::conn::http1::Builder::new()
         .header_read_timeout(None) // the sweep's business
         .max_buf_size(limits.header_bytes_max)
+        .writev(false) // answers are small: one copy costs less than a second piece
         .serve_connection(TokioIo::new(stream), service);
     loop {
         tokio::select! {

@@ -35,6 +35,9 @@ impl Cors {
 
     /// The value of `Access-Control-Allow-Origin` for a request, if its origin may call.
     pub fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if !self.any && self.origins.is_empty() {
+            return None;
+        }
         let origin = headers.get(ORIGIN)?;
         if self.any {
             return Some(HeaderValue::from_static("*"));

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub mod auth;
@@ -14,6 +17,8 @@ pub mod desk;
 pub mod handlers;
 pub mod products;
 
+use super::code::Code;
+use super::reply;
 use super::shared::Shared;
 use auth::Tokens;
 use desk::Desk;
@@ -60,5 +65,25 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(as_problem))
         .with_state(operator)
+}
+
+/// The framework's own refusals (a path that is not UTF-8, a body that is too large) are plain text; here
+/// they become problems like all others.
+async fn as_problem(response: Response) -> Response {
+    let plain = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE if plain => {
+            reply::problem_because(Code::BodyTooLarge, "the body is too large").into_response()
+        }
+        status if plain && status.is_client_error() => {
+            reply::problem_because(Code::InvalidRequest, "the request cannot be read")
+                .into_response()
+        }
+        _ => response,
+    }
 }

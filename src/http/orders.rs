@@ -26,7 +26,7 @@ pub const FEED_EVENTS_MAX: usize = 1_000;
 const BUSY_RETRY_SECONDS_MAX: u64 = 3;
 
 /// `POST /order`.
-pub async fn place(thread: &Rc<PublicThread>, received: &Received) -> Coded {
+pub async fn place(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
     let passed = {
         let passes = &mut thread.passes.borrow_mut();
         thread.shared.guard.order(passes, &received.view(), thread.now())
@@ -155,7 +155,7 @@ fn not_yet(thread: &PublicThread) -> Coded {
     thread.prepared.problem(Code::LedgerUnavailable).retry_after_us(3_000_000)
 }
 
-fn caller(thread: &PublicThread, received: &Received) -> Result<Caller, Coded> {
+fn caller(thread: &PublicThread, received: &Received<'_>) -> Result<Caller, Coded> {
     let passes = &mut thread.passes.borrow_mut();
     thread
         .shared
@@ -164,7 +164,7 @@ fn caller(thread: &PublicThread, received: &Received) -> Result<Caller, Coded> {
         .map_err(|refused| refused::answer(thread, &refused))
 }
 
-fn fulfilment(thread: &PublicThread, received: &Received) -> Result<(), Coded> {
+fn fulfilment(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
     match caller(thread, received)? {
         Caller::Client { roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(()),
         _ => Err(reply::problem_because(
@@ -175,7 +175,7 @@ fn fulfilment(thread: &PublicThread, received: &Received) -> Result<(), Coded> {
 }
 
 /// `GET /orders/{id}`: one's own order. Another's is as unknown as one that never was.
-pub async fn show(thread: &Rc<PublicThread>, received: &Received, id: &str) -> Coded {
+pub async fn show(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) -> Coded {
     let caller = match caller(thread, received) {
         Ok(caller) => caller,
         Err(refusal) => return refusal,
@@ -264,7 +264,7 @@ pub struct Event {
 }
 
 /// Events in log order, at least once: a shop that comes again with `next` sees what followed.
-pub async fn feed(thread: &Rc<PublicThread>, received: &Received) -> Coded {
+pub async fn feed(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
     if let Err(refusal) = fulfilment(thread, received) {
         return refusal;
     }
@@ -324,7 +324,7 @@ struct Cancel {
 }
 
 /// `POST /orders/{id}/cancel`: a failed payment gives its unit back, and the buyer may try again.
-pub async fn cancel(thread: &Rc<PublicThread>, received: &Received, id: &str) -> Coded {
+pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) -> Coded {
     if let Err(refusal) = fulfilment(thread, received) {
         return refusal;
     }

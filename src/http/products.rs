@@ -27,7 +27,7 @@ pub struct PublicProduct {
 }
 
 /// Shows one product to anybody.
-pub fn show(thread: &PublicThread, received: &Received, id: &str) -> Coded {
+pub fn show(thread: &PublicThread, received: &Received<'_>, id: &str) -> Coded {
     let now = thread.now();
     if let Err(refused) = thread.shared.guard.anyone(&received.view(), now) {
         return refused::answer(thread, &refused);

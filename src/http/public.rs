@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Method;
 use http::header::{ALLOW, HeaderValue};
-use http::{HeaderMap, Method};
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
@@ -40,30 +41,33 @@ pub struct PublicThread {
     under_way_max: usize,
 }
 
-/// One request, read to its end within the limits.
-pub struct Received {
-    method: Method,
-    target: String,
-    headers: HeaderMap,
+/// One request, read to its end within the limits. Borrows its head: on the hot path nothing is copied.
+pub struct Received<'a> {
+    head: &'a Parts,
     body: Bytes,
     peer: IpAddr,
 }
 
-impl Received {
+impl Received<'_> {
     /// What the guard looks at.
     pub fn view(&self) -> Request<'_> {
         Request {
-            method: &self.method,
-            target: &self.target,
-            headers: &self.headers,
+            method: &self.head.method,
+            target: self.target(),
+            headers: &self.head.headers,
             body: &self.body,
             peer: self.peer,
         }
     }
 
+    /// The path with its query, as sent.
+    fn target(&self) -> &str {
+        self.head.uri.path_and_query().map_or("", |target| target.as_str())
+    }
+
     /// The query, without its question mark.
     pub fn query(&self) -> &str {
-        self.target.split_once('?').map_or("", |(_, query)| query)
+        self.head.uri.query().unwrap_or_default()
     }
 
     /// The body.
@@ -101,41 +105,38 @@ pub async fn respond(
     peer: IpAddr,
     request: http::Request<Incoming>,
 ) -> Reply {
-    let origin = thread.cors.allowed(request.headers());
+    let (head, body) = request.into_parts();
     let Coded { code, mut reply } = match UnderWay::enter(&thread) {
-        Some(_under_way) => handle(&thread, peer, request).await,
+        Some(_under_way) => handle(&thread, peer, &head, body).await,
         None => thread.prepared.problem(Code::Overloaded).retry_after_us(1_000_000),
     };
     thread.counters.count(code);
-    if let Some(origin) = origin {
+    if let Some(origin) = thread.cors.allowed(&head.headers) {
         Cors::open(&mut reply, origin);
     }
     reply
 }
 
-async fn handle(
-    thread: &Rc<PublicThread>,
-    peer: IpAddr,
-    request: http::Request<Incoming>,
-) -> Coded {
-    if Cors::is_preflight(request.method(), request.headers()) {
+async fn handle(thread: &Rc<PublicThread>, peer: IpAddr, head: &Parts, body: Incoming) -> Coded {
+    if Cors::is_preflight(&head.method, &head.headers) {
         return Cors::preflight();
     }
-    let received = match receive(thread, peer, request).await {
-        Ok(received) => received,
+    let body = match receive(thread, head, body).await {
+        Ok(body) => body,
         Err(code) => return thread.prepared.problem(code),
     };
-    if received.method == Method::POST && received.target == "/order" {
+    let received = Received { head, body, peer };
+    if head.method == Method::POST && received.target() == "/order" {
         return orders::place(thread, &received).await;
     }
     route(thread, &received).await
 }
 
 /// The whole route table of the public listener.
-async fn route(thread: &Rc<PublicThread>, received: &Received) -> Coded {
-    let path = received.target.split('?').next().unwrap_or_default();
+async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
+    let path = received.head.uri.path();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
-    match (received.method.as_str(), segments.as_slice()) {
+    match (received.head.method.as_str(), segments.as_slice()) {
         ("POST", ["order"]) => orders::place(thread, received).await,
         ("POST", ["session"]) => session::open(thread, received),
         ("GET", ["orders"]) => orders::feed(thread, received).await,
@@ -158,28 +159,21 @@ fn other_method(thread: &PublicThread, allowed: &'static str) -> Coded {
     problem.with(ALLOW, HeaderValue::from_static(allowed))
 }
 
-/// Check 1: reads the request within the limits of headers, body and time.
-async fn receive(
-    thread: &PublicThread,
-    peer: IpAddr,
-    request: http::Request<Incoming>,
-) -> Result<Received, Code> {
+/// Check 1: reads the body within the limits of headers, body and time.
+async fn receive(thread: &PublicThread, head: &Parts, body: Incoming) -> Result<Bytes, Code> {
     let limits = &thread.shared.config.http;
-    let (head, body) = request.into_parts();
     if head.headers.len() > limits.headers_max {
         return Err(Code::HeadersTooLarge);
     }
     let mut body = std::pin::pin!(read_body(body, limits.body_bytes_max));
     // A body mostly comes in one piece with its headers; only one that does not needs a timer.
-    let body = match poll_once(body.as_mut()).await {
+    match poll_once(body.as_mut()).await {
         Some(body) => body,
         None => {
             let timeout = Duration::from_millis(limits.body_timeout_ms);
             tokio::time::timeout(timeout, body).await.unwrap_or(Err(Code::BodyTimeout))
         }
-    }?;
-    let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_owned();
-    Ok(Received { method: head.method, target, headers: head.headers, body, peer })
+    }
 }
 
 async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Code> {

@@ -203,6 +203,6 @@ fn limit(rate: &RateStatus) -> HeaderValue {
 }
 
 fn text(arguments: std::fmt::Arguments<'_>) -> HeaderValue {
-    HeaderValue::try_from(arguments.to_string())
+    HeaderValue::from_maybe_shared(Bytes::from(arguments.to_string()))
         .expect("names of policies and numbers are visible ASCII")
 }

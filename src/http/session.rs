@@ -6,7 +6,7 @@ use super::refused;
 use super::reply::{self, Coded};
 
 /// Opens a session.
-pub fn open(thread: &PublicThread, received: &Received) -> Coded {
+pub fn open(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let now = thread.now();
     let opened = thread.shared.guard.session(&received.view(), now, thread.shared.random_16());
     match opened {

@@ -74,7 +74,7 @@ impl StoredSecret {
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
     /// A file or the directory cannot be read or written; a retry may help once that is mended.
-    #[error("{path}: {source}")]
+    #[error("{}; {}", self.what(), self.mend())]
     Io {
         /// What was touched.
         path: PathBuf,
@@ -82,11 +82,7 @@ pub enum StoredError {
         source: io::Error,
     },
     /// Others may read the file or enter the directory.
-    #[error(
-        "{path} has mode {mode:04o}: others can read it; if nobody did, `chmod {wanted:o} {path}`, \
-         else replace the secret",
-        path = path.display()
-    )]
+    #[error("{}; {}", self.what(), self.mend())]
     OpenToOthers {
         /// The file or directory.
         path: PathBuf,
@@ -96,11 +92,42 @@ pub enum StoredError {
         wanted: u32,
     },
     /// The file holds no secret: it is empty or no text.
-    #[error("{} holds no secret; restore it from a backup", .0.display())]
+    #[error("{}; {}", self.what(), self.mend())]
     Damaged(PathBuf),
     /// No randomness for a new secret.
     #[error(transparent)]
     Randomness(#[from] RandomnessFailed),
+}
+
+impl StoredError {
+    /// What is wrong, without what to do.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::OpenToOthers { path, mode, .. } => {
+                format!("{} is open to others (mode {mode:04o})", path.display())
+            }
+            Self::Damaged(path) => format!("{} holds no secret", path.display()),
+            Self::Randomness(error) => error.to_string(),
+        }
+    }
+
+    /// What to do.
+    pub fn mend(&self) -> String {
+        match self {
+            Self::Io { path, .. } => {
+                format!("let the server's user read and write {}", path.display())
+            }
+            Self::OpenToOthers { path, wanted, .. } => {
+                let path = path.display();
+                format!(
+                    "`chmod {wanted:o} {path}`, and replace the secret if others may have seen it"
+                )
+            }
+            Self::Damaged(path) => format!("restore {} from a backup", path.display()),
+            Self::Randomness(_) => "try again".to_owned(),
+        }
+    }
 }
 
 /// The places of a configuration that are filled where they are empty.

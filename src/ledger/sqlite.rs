@@ -101,7 +101,7 @@ impl SqliteLedger {
             let counts = connection.query_row(sql, [product.as_str()], |row| {
                 Ok(Counts { confirmed: uint(row, 0)?, reversed: uint(row, 1)? })
             });
-            Ok(counts?)
+            Ok(counts.optional()?.unwrap_or_default())
         })
         .await
     }
@@ -222,10 +222,12 @@ fn order_row(row: &Row<'_>) -> Result<OrderRow, LedgerError> {
 
 fn event(row: &Row<'_>) -> Result<Event, LedgerError> {
     let offset = uint(row, 0)?;
-    let reverses: Option<i64> = row.get(1)?;
     let erased = row.get_ref(4)? == rusqlite::types::ValueRef::Null;
     Ok(Event {
-        kind: if reverses.is_some() { EventKind::Reversed } else { EventKind::Accepted },
+        kind: match text(row, 1)? {
+            "reversed" => EventKind::Reversed,
+            _ => EventKind::Accepted,
+        },
         order_id: parse(row, 2, offset)?,
         product: parse(row, 3, offset)?,
         user_id: if erased { None } else { Some(parse(row, 4, offset)?) },

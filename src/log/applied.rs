@@ -5,11 +5,11 @@
 //!   records alone, by one thread, in log order;
 //! - products come and never go; an archived one keeps its small remainder.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use crate::sale::{
@@ -59,7 +59,8 @@ impl Applied {
     }
 
     /// Reads a product's state under its read lock; `None` if there is no such product. `f` must be
-    /// short: the next batch waits for it.
+    /// short, as the next batch waits for it, and must not come back here: with a batch waiting in
+    /// between, both would wait for ever.
     pub fn with_state<R>(&self, product: &ProductId, f: impl FnOnce(&SaleState) -> R) -> Option<R> {
         let products = self.products.load();
         let state = products.get(product)?;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::delivery::Ports;
 use super::{Applied, Decided, NotAppended, Observer, Queued};
 use crate::clock::Clock;
-use crate::sale::{Book, LogEntry};
+use crate::sale::{Book, LogEntry, Outcome, ProductId, Record};
 
 /// A log in memory. Cheap to clone.
 #[derive(Clone)]
@@ -109,6 +109,26 @@ impl MemoryLog {
         if let Some(first) = held.queue.pop_front() {
             held.queue.push_back(first);
         }
+    }
+
+    /// Loses the first queued record on its way: it never reaches the log, and its caller is never told.
+    pub fn lose_first(&self) {
+        self.0.held.lock().queue.pop_front();
+    }
+
+    /// A durable record that no caller of this node waits for: another node's, a repeat, a forgery.
+    /// Applied at once, so queued records come after it.
+    pub fn inject(&self, product: ProductId, record: Record) -> Outcome {
+        let mut held = self.0.held.lock();
+        let offset = held.log.len() as u64 + 1;
+        let appended_at_ms = self.0.clock.unix_ms();
+        let entry = LogEntry { offset, appended_at_ms, product, record };
+        held.log.push(entry.clone());
+        // The observer may come back here.
+        drop(held);
+        let outcomes = self.0.applied.apply_batch(&[entry]);
+        self.0.ports.deliver(std::iter::empty());
+        outcomes[0]
     }
 
     /// Ends the log as a crash would: what is queued is lost, what is undecided is `Lost`.

@@ -366,3 +366,29 @@ fn what_could_not_be_read_back_is_not_appended(
         assert_eq!(refused, Some(NotAppended::Invalid));
     });
 }
+
+/// What the simulation needs of the log in memory beyond the contract.
+#[test]
+fn the_log_in_memory_loses_delays_injects_and_crashes_when_told() {
+    let rig = Rig::plain(Backend::Memory);
+    let OrderLog::Memory(log) = rig.log.clone() else { unreachable!("it was just made") };
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        rig.decide(&handle, opened("shoe", 2)).await;
+        let lost = handle.append(proposed("shoe", 1, 1)).unwrap();
+        log.lose_first();
+        let late = handle.append(proposed("shoe", 2, 2)).unwrap();
+        let early = handle.append(proposed("shoe", 3, 3)).unwrap();
+        log.delay_first();
+        let forged = log.inject(product("shoe"), proposed("shoe", 4, 4).record);
+        assert_eq!(forged, Outcome::Confirmed);
+        assert_eq!(log.commit(1), 1);
+        assert_eq!(early.await.unwrap().outcome, Outcome::Confirmed);
+        assert_eq!(log.queued(), 1);
+        log.stop();
+        assert_eq!((lost.await, late.await), (Err(Lost), Err(Lost)));
+        assert_eq!(handle.append(proposed("shoe", 5, 5)).err(), Some(NotAppended::Stopped));
+        let again = MemoryLog::start(log.entries(), 10, rig.clock.clone(), Box::new(|_| {}));
+        assert_eq!(again.applied().with_state(&product("shoe"), |state| state.sold()), Some(2));
+    });
+}

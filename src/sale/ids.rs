@@ -62,6 +62,21 @@ impl<const N: usize> Inline<N> {
     }
 }
 
+/// Parses a JSON string without copying it first.
+struct ParsedText<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = InvalidId>> serde::de::Visitor<'_> for ParsedText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a valid identifier")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! textual_id {
     ($(#[$doc:meta])* $name:ident, $max:expr, $pattern:literal, $allowed:expr) => {
         $(#[$doc])*
@@ -124,8 +139,7 @@ macro_rules! textual_id {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(ParsedText(std::marker::PhantomData))
             }
         }
     };
@@ -273,8 +287,7 @@ macro_rules! serde_as_text {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(ParsedText(std::marker::PhantomData))
             }
         }
     )* };

@@ -24,4 +24,4 @@ pub use state::{OrderStatus, OrderView, SaleState, SaleStatus};
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
-mod oracle;
+pub(crate) mod oracle;

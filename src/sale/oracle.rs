@@ -14,15 +14,15 @@ const BUYERS: u8 = 4;
 
 /// What may happen next; times in seconds.
 #[derive(Debug, Clone)]
-struct Step {
-    product: u8,
+pub(crate) struct Step {
+    pub(crate) product: u8,
     /// The log's clock moves by so much, also backwards.
-    clock_moves: i64,
-    what: What,
+    pub(crate) clock_moves: i64,
+    pub(crate) what: What,
 }
 
 #[derive(Debug, Clone)]
-enum What {
+pub(crate) enum What {
     Open { capacity: u32, limit: u32, window: u64, opens_in: u64, closes_in: Option<u64> },
     Propose { order: u8, generations_ago: u64, seconds_ago: u64 },
     Reverse { order: u8, restock: bool, frees_limit: bool },
@@ -34,7 +34,7 @@ enum What {
     Erase { buyer: u8 },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let closes = || proptest::option::weighted(0.3, 1..100_u64);
     let target = prop_oneof![
         (0..8_u32).prop_map(CapacityTarget::Total),
@@ -84,7 +84,7 @@ fn operation(n: u8) -> OperationId {
 }
 
 impl What {
-    fn record(&self, now_ms: u64, log_time_ms: u64, generation: u64) -> Record {
+    pub(crate) fn record(&self, now_ms: u64, log_time_ms: u64, generation: u64) -> Record {
         let at = |seconds: u64| now_ms + seconds * 1_000;
         match *self {
             Self::Open { capacity, limit, window, opens_in, closes_in } => {

@@ -70,8 +70,11 @@ fn faults_of(path: &Path, text: &str) -> Vec<String> {
     let mut used = used_modules(&code_of(text), modules.len());
     used.sort();
     used.dedup();
+    // A test may use its neighbours: the views of the ledger are tested over rows that the log wrote.
+    let is_test = modules.last().is_some_and(|module| module == "tests");
+    let lowest_forbidden = if is_test { own_row.checked_sub(1) } else { Some(own_row) };
     for name in used.iter().filter(|name| *name != own) {
-        if row_of(name).is_some_and(|row| row <= own_row) {
+        if row_of(name).is_some_and(|row| lowest_forbidden.is_some_and(|lowest| row <= lowest)) {
             faults.push(format!("uses `{name}`, which does not stand below `{own}`"));
         }
     }
@@ -238,6 +241,7 @@ fn an_arrow_that_points_up_or_sideways_is_found() {
         ("log/sqlite.rs", "type G = crate :: gate :: Gate;"),
         ("http/order.rs", "pub(in crate::http) fn f() -> crate::app::App { todo!() }"),
         ("app.rs", "#[cfg(test)]\nmod tests { use crate::load::Load; }"),
+        ("ledger/tests.rs", "use crate::guard::Guard;"),
         ("gate.rs", "mod tests { use super::super::log::OrderLog; }"),
         ("gate.rs", "mod tests { fn f() {} } use super::log::OrderLog;"),
     ] {
@@ -254,6 +258,7 @@ fn an_arrow_that_points_down_or_inside_is_fine() {
         ("guard.rs", "use crate::{keys::{tag, stored}, sale::UserId};\nmod rates;"),
         ("log/sqlite.rs", "use super::applied::Applied;\nuse crate::sale::record::Record;"),
         ("keys.rs", "#[cfg(test)]\nmod tests { use super::*; }"),
+        ("ledger/tests.rs", "use crate::log::OrderLog;"),
         ("config/print.rs", "mod tests { use super::super::load::load; }"),
         ("sale/mod.rs", "// use crate::http::x\n/* crate::app */ const A: &str = \"crate::app\";"),
         ("sale/ids.rs", "const A: &str = r#\"a \" crate::app\"#; const B: char = '\"';"),

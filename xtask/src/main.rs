@@ -1,5 +1,59 @@
-mod planted;
+//! The project's own commands: `cargo xtask test` and what is too long or too special for it.
 
-fn main() -> anyhow::Result<()> {
-    planted::run(std::env::args().nth(2).as_deref())
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod attack;
+mod planted;
+mod soak;
+mod step;
+mod test;
+mod workspace;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything that must pass: format, lints, all tests, documentation, attacks, planted bugs.
+    Test(test::Options),
+    /// Kill the server again and again under load, and check that no accepted order is lost.
+    Soak(soak::Options),
+    /// Carry out attacks that must fail, against servers of its own or a running one.
+    #[command(disable_help_flag = true)]
+    Attack {
+        /// What follows is the harness's own.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Plant bugs in a copy of the sources, one at a time: the simulation must catch each.
+    Planted {
+        /// Only those whose names contain this.
+        only: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Soak(options) => soak::run(&options),
+        Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
+        Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn exit_code(success: bool) -> ExitCode {
+    if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

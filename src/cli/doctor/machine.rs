@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::process::{Resource, getrlimit};
-
 use super::Finding;
 use crate::cli::Machine;
+use crate::cli::limits::{OpenFiles, open_files};
 use crate::cli::when::rfc3339;
 use crate::config::Config;
 
@@ -20,12 +19,11 @@ const OTHER_FILES: u64 = 256;
 const BACKLOG_WARN: u64 = 1_024;
 
 pub(super) fn examine(config: &Config, machine: &Machine<'_>) -> Vec<Finding> {
-    let limit = getrlimit(Resource::Nofile);
     let backlog = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
     let mut findings = vec![
         clock(machine.clock.unix_ms()),
         judge_synchronised(synchronised()),
-        judge_open_files(limit.current, limit.maximum, config.http.connections_max as u64),
+        judge_open_files(open_files(), config.http.connections_max as u64),
     ];
     findings.extend(backlog.and_then(|text| text.trim().parse().ok()).map(judge_backlog));
     findings
@@ -69,23 +67,19 @@ fn judge_synchronised(synchronised: Option<bool>) -> Finding {
     }
 }
 
-/// `None` is no limit.
-fn judge_open_files(current: Option<u64>, maximum: Option<u64>, connections_max: u64) -> Finding {
+/// `serve` raises the limit as far as it may, so what it may raise it to counts.
+fn judge_open_files(limit: OpenFiles, connections_max: u64) -> Finding {
     let needed = connections_max + OTHER_FILES;
-    let Some(current) = current else { return Finding::ok("limits", "open files: no limit") };
-    let found = format!("open files: {current}, for http.connections_max = {connections_max}");
-    if current >= needed {
-        Finding::ok("limits", found)
-    } else if maximum.is_none_or(|maximum| maximum >= needed) {
-        let mend = format!("ulimit -n {needed}, or LimitNOFILE={needed} in the unit of systemd");
-        Finding::warn("limits", found, mend)
-    } else {
-        let mend = format!(
-            "raise the hard limit to {needed} (LimitNOFILE= or /etc/security/limits.conf), or lower \
-             http.connections_max"
-        );
-        Finding::warn("limits", found + ", and the hard limit is lower, too", mend)
+    let Some(most) = limit.most else { return Finding::ok("limits", "open files: no limit") };
+    let found = format!("open files: at most {most}, for http.connections_max = {connections_max}");
+    if most >= needed {
+        return Finding::ok("limits", found);
     }
+    let mend = format!(
+        "raise the hard limit to {needed} (LimitNOFILE= in the unit of systemd, or \
+         /etc/security/limits.conf), or lower http.connections_max"
+    );
+    Finding::warn("limits", found, mend)
 }
 
 fn judge_backlog(backlog: u64) -> Finding {
@@ -115,14 +109,10 @@ mod tests {
     #[test]
     fn limits_are_judged_at_their_edges() {
         let needed = 1_000 + OTHER_FILES;
-        let files = |current, maximum| judge_open_files(current, maximum, 1_000);
-        assert_eq!(files(Some(needed), Some(needed)).health, Health::Ok);
-        assert_eq!(files(None, None).health, Health::Ok);
-        let soft = files(Some(needed - 1), Some(needed));
-        assert_eq!(soft.health, Health::Warn);
-        assert!(soft.mend.unwrap().starts_with("ulimit -n"));
-        let hard = files(Some(needed - 1), Some(needed - 1));
-        assert!(hard.mend.unwrap().starts_with("raise the hard limit"));
+        let files = |most| judge_open_files(OpenFiles { now: Some(64), most }, 1_000);
+        assert_eq!(files(Some(needed)).health, Health::Ok);
+        assert_eq!(files(None).health, Health::Ok);
+        assert_eq!(files(Some(needed - 1)).health, Health::Warn);
         assert_eq!(judge_backlog(BACKLOG_WARN).health, Health::Ok);
         assert_eq!(judge_backlog(BACKLOG_WARN - 1).health, Health::Warn);
     }

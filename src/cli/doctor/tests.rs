@@ -59,5 +59,5 @@ fn text_is_a_line_a_check_with_its_remedy() {
     print(&mut out, &findings).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.starts_with("ok    clock          is right\nFAIL  ports          in use\n"));
-    assert!(text.contains("→ free it") && text.ends_with("2 checks, 1 failed, 0 warnings\n"));
+    assert!(text.contains("→ free it") && text.ends_with("2 checks: 1 failed, 0 to look at\n"));
 }

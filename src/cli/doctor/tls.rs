@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::{Finding, x509};
 use crate::cli::when::rfc3339;
 use crate::config::Config;
+use crate::config::check::is_loopback;
 
 const CHECK: &str = "TLS";
 /// A certificate that expires sooner than this is worth a warning, in milliseconds: two weeks.
@@ -24,7 +25,21 @@ pub(super) fn examine(config: &Config, now_ms: u64) -> Vec<Finding> {
         .into_iter()
         .filter_map(|(name, cert, key)| Some((name, cert.as_ref()?, key.as_ref()?)))
         .map(|(name, cert, key)| pair(name, cert, key, now_ms))
+        .chain(in_clear(config))
         .collect()
+}
+
+/// Shoppers on a listener that others reach, with neither TLS nor a proxy in front that could do it.
+fn in_clear(config: &Config) -> Option<Finding> {
+    let http = &config.http;
+    let covered = http.tls_cert_file.is_some() || !http.trusted_proxies.is_empty();
+    if covered || is_loopback(&http.listen) {
+        return None;
+    }
+    let found = format!("http: {} speaks neither TLS nor has it a trusted proxy", http.listen);
+    let mend = "set http.tls_cert_file and http.tls_key_file; or, behind a proxy, set \
+                http.trusted_proxies, else all shoppers count as one address";
+    Some(Finding::warn(CHECK, found, mend))
 }
 
 fn pair(name: &str, cert_file: &Path, key_file: &Path, now_ms: u64) -> Finding {
@@ -79,6 +94,16 @@ fn load_pair(cert_file: &Path, key_file: &Path) -> Result<Vec<CertificateDer<'st
 mod tests {
     use super::super::Health;
     use super::*;
+
+    #[test]
+    fn a_public_listener_in_clear_is_doubtful() {
+        let mut config = Config::default();
+        assert_eq!(in_clear(&config), None);
+        config.http.listen = "0.0.0.0:3000".parse().unwrap();
+        assert!(in_clear(&config).is_some());
+        config.http.trusted_proxies.push("10.0.0.0/8".parse().unwrap());
+        assert_eq!(in_clear(&config), None);
+    }
 
     #[test]
     fn a_pair_is_read_and_its_dates_are_judged() {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Operator;
 use super::auth::Caller;
-use super::products::{parse, write};
+use super::products::{parse, without_echo, write};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::http::{health, metrics as text_metrics};
@@ -79,7 +79,8 @@ pub async fn orders(
     let Query(page) = match page {
         Ok(page) => page,
         Err(rejection) => {
-            return reply::problem_because(Code::InvalidRequest, &rejection.body_text());
+            let detail = rejection.body_text();
+            return reply::problem_because(Code::InvalidRequest, without_echo(&detail));
         }
     };
     let product: Option<ProductId> = match page.product.as_deref().map(str::parse).transpose() {

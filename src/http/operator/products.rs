@@ -420,7 +420,12 @@ fn check_quantity(quantity: u32) -> Result<(), Coded> {
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Coded> {
-    serde_json::from_slice(body).map_err(|error| invalid(&error.to_string()))
+    serde_json::from_slice(body).map_err(|error| invalid(without_echo(&error.to_string())))
+}
+
+/// What serde says of a fault, without what was sent: it repeats that before its last "expected".
+pub(super) fn without_echo(message: &str) -> &str {
+    message.rfind(", expected ").map_or(message, |at| &message[at + 2..])
 }
 
 fn parse_product(id: &str) -> Result<ProductId, Coded> {
@@ -460,7 +465,8 @@ fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
     if values.next().is_some() {
         return Err(missing_key("send one Idempotency-Key"));
     }
-    let text = value.to_str().unwrap_or_default().trim_matches('"');
+    let value = value.to_str().unwrap_or_default();
+    let text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
     text.parse().map(Some).map_err(|why| missing_key(&format!("the Idempotency-Key {why}")))
 }
 

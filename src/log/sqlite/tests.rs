@@ -17,6 +17,7 @@ use crate::sale::{Outcome, Record};
 mod damage;
 mod faults;
 mod power_cut;
+mod random;
 mod upkeep;
 
 fn start(dir: &Path) -> SqliteLog {

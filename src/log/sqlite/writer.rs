@@ -28,6 +28,7 @@ use crate::sale::{Book, LogEntry, Outcome, ProductId, Record, UserId};
 const IDLE_TICK_MS: u64 = 100;
 
 /// What the writer's queue holds.
+#[expect(clippy::large_enum_variant, reason = "all but the last message are records")]
 pub(super) enum Message {
     /// A record.
     Append(Queued),

@@ -57,3 +57,5 @@ CREATE TABLE chores (
     scanned_to INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE INDEX chores_open ON chores (offset, kind) WHERE done = 0;

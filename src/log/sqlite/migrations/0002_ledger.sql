@@ -17,12 +17,27 @@ JOIN products ON products.id = log.product
 LEFT JOIN subjects ON subjects.offset = log.offset
 WHERE log.kind = 'order_proposed' AND log.outcome = 'confirmed';
 
--- What a shop fulfils or takes back, in log order.
+-- What a shop fulfils or takes back, in log order: an accepted order at the offset of its proposal, a
+-- reversed one at the offset of its reversal.
 CREATE VIEW events AS
-SELECT offset, 'accepted' AS type, offset AS order_offset, product, log_time_ms AS at_ms
+SELECT
+    log.offset,
+    CASE WHEN log.reverses IS NULL THEN 'accepted' ELSE 'reversed' END AS type,
+    placed.record ->> '$.record.order_proposed.order_id' AS order_id,
+    products.name AS product,
+    subjects.user_id,
+    log.log_time_ms AS at_ms
 FROM log
-WHERE kind = 'order_proposed' AND outcome = 'confirmed'
-UNION ALL
-SELECT offset, 'reversed', reverses, product, log_time_ms
-FROM log
-WHERE reverses IS NOT NULL;
+JOIN log AS placed ON placed.offset = coalesce(log.reverses, log.offset)
+JOIN products ON products.id = log.product
+LEFT JOIN subjects ON subjects.offset = placed.offset
+WHERE log.reverses IS NOT NULL OR (log.kind = 'order_proposed' AND log.outcome = 'confirmed');
+
+-- Each product's orders, counted: never kept, always derived.
+CREATE VIEW sales AS
+SELECT
+    product,
+    count(*) FILTER (WHERE status = 'confirmed') AS confirmed,
+    count(*) FILTER (WHERE status = 'reversed') AS reversed
+FROM orders
+GROUP BY product;

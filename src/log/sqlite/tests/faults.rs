@@ -168,3 +168,27 @@ fn a_panic_on_the_writers_thread_ends_the_log() {
     // The commit had returned before the panic: the outcome was unknown to the caller, and is known now.
     assert!(start(dir.path()).applied().find_order(&order_id(1)).is_some());
 }
+
+#[test]
+fn upkeep_that_fails_ends_the_log_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, fatal) = start_to_fail(&options(dir.path()), Box::new(|_| {}));
+    on_a_thread(async {
+        let handle = OrderLog::Sqlite(log.clone()).handle();
+        decide(&handle, opened("shoe", 10)).await;
+        decide(&handle, proposed("shoe", 1, 1)).await;
+        outsider(dir.path()).execute_batch("DROP TABLE archived_orders").unwrap();
+        decide(&handle, archived("shoe")).await;
+        let mut n = 2;
+        let ended = loop {
+            match handle.append(opened("hat", n)) {
+                Ok(undecided) => drop(undecided.await),
+                Err(why) => break why,
+            }
+            n += 1;
+        };
+        assert_eq!(ended, NotAppended::Stopped);
+    });
+    let error = fatal.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(matches!(error, FatalError::Upkeep { .. }), "{error}");
+}

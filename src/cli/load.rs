@@ -1,0 +1,342 @@
+//! `load`: the load generator at the command line.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::cli::{Common, Exit, Failure, Machine, limits, shop, tell};
+use crate::config::Config;
+use crate::load::api::Api;
+use crate::load::live::Live;
+use crate::load::plan::ATTEMPTS_MAX;
+use crate::load::report::{Style, latency_table, millis, rules_table, senders_table, thousands};
+use crate::load::sessions::open_crowd;
+use crate::load::verify::{self, Check, Told};
+use crate::load::{self, Identity, Mix, Pace, Plan, Report, Target};
+use crate::sale::ProductId;
+
+/// Attempts a second of an open loop for which no rate is given.
+const RATE: u32 = 500;
+/// Length of a run for which neither a duration nor a number is given.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Send load to a server of yours, and check that it keeps the rules.
+///
+/// Open loop unless --closed: attempts arrive by a schedule, and latency counts from the time at which an
+/// attempt was due. With --buyers, shoppers with session passes send, else the API client itself. With
+/// --admin, the rules are checked against the operator's books at the end.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  flux-gate load --product iphone-15 --rate 2000 --buyers 5000 --duration 30s
+  flux-gate load --stock 100 --admin http://127.0.0.1:3001 --mix honest=90,replay=4,forge=3,flood=3 \\
+      --buyers 2000 --source-addresses 200
+  flux-gate load http://127.0.0.1:3000 --product bench-1 --closed --connections 256 --requests 500000 \\
+      --json -
+
+The server's limits apply: an API client may make 5,000 requests a second unless limits.client_per_second
+says otherwise, an address 10 a second before it has proved who it is.")]
+pub(super) struct Load {
+    /// The public listener (default: that of the configuration).
+    #[arg(value_name = "URL")]
+    url: Option<String>,
+    /// What is bought.
+    #[arg(long, value_name = "ID", required_unless_present = "stock")]
+    product: Option<ProductId>,
+    /// Open a sale of so many units first (through the operator's listener).
+    #[arg(long, value_name = "UNITS")]
+    stock: Option<u32>,
+    /// Attempts a second, by schedule [default: 500].
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "closed")]
+    rate: Option<u32>,
+    /// Each connection sends the next request when the answer has come.
+    #[arg(long)]
+    closed: bool,
+    /// Keep-alive connections.
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    connections: usize,
+    /// Length of the run, such as 30s or 2m [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Attempts of the run; without --duration it ends with them.
+    #[arg(long, value_name = "N")]
+    requests: Option<u64>,
+    /// Who sends, by weight.
+    #[arg(long, value_name = "MIX", default_value = "honest=1")]
+    mix: Mix,
+    /// The API client to speak as, or to obtain passes as.
+    #[arg(long, value_name = "ID:SECRET")]
+    client: Option<String>,
+    /// Shoppers with session passes, obtained before the start.
+    #[arg(long, value_name = "N", conflicts_with = "users")]
+    buyers: Option<usize>,
+    /// Users of the API client; 0 is a new one for each attempt.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    users: u64,
+    /// Addresses of 127.0.0.0/8 to send from, so that limits by address are real; 0 leaves it to the system.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    source_addresses: u32,
+    /// Retries of an honest attempt that was answered 429 or 503, with the same key.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    retries: u32,
+    /// Threads [default: half the cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Seed of all choices, and name of the run's keys. Random unless given.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// The operator's listener: check the rules at the end.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// The operator's token (default: as for `flux-gate sale`).
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<SecretString>,
+    /// Certificates (PEM) to trust, for https.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Write the report as JSON to a file, or - for standard output (the table then goes to standard error).
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The server is not on this machine, and is yours.
+    #[arg(long)]
+    i_own_this_server: bool,
+}
+
+impl Load {
+    pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
+        let config = common.load(machine, Vec::new())?.config;
+        let target = shop::public_target(self.url.as_deref(), self.ca_file.as_ref(), &config)?
+            .only_loopback_unless(self.i_own_this_server)?;
+        limits::raise_open_files();
+        let seed = self.seed.map_or_else(|| shop::seed(machine), Ok)?;
+        let product = match self.product {
+            Some(product) => product,
+            None => format!("load-{seed:x}").parse()?,
+        };
+        let runtime = shop::runtime()?;
+        let mut operator = self.operator(&config)?;
+        let mut sold_before = 0;
+        if let Some(operator) = &mut operator {
+            if let Some(units) = self.stock {
+                runtime.block_on(open_sale(operator, &product, units, seed))?;
+            }
+            sold_before = runtime.block_on(verify::read_product(operator, &product))?.sold;
+        }
+        let plan = self.plan(target, product, seed, machine, &config)?;
+        let report = watch(&plan, machine)?;
+        let mut checks = None;
+        if let Some(operator) = &mut operator {
+            let books = runtime.block_on(verify::read_books(operator, &product))?;
+            checks = Some(verify::check(&books, &Told::of(&report.tally, sold_before)));
+        }
+        self.write(&report, checks.as_deref(), machine)?;
+        let broken = checks.iter().flatten().any(|check| !check.passed);
+        let answered = report.tally.counts.accepted + report.tally.counts.refused > 0;
+        Ok(if broken || !answered { Exit::Failed } else { Exit::Done })
+    }
+
+    fn operator(&self, config: &Config) -> Result<Option<Api>, Failure> {
+        if self.admin.is_none() && self.stock.is_none() {
+            return Ok(None);
+        }
+        let (url, token) = (self.admin.as_deref(), self.admin_token.as_ref());
+        let (target, token) = shop::operator(url, self.ca_file.as_ref(), token, config)?;
+        let target = target.only_loopback_unless(self.i_own_this_server)?;
+        Ok(Some(Api::operator(target, token)))
+    }
+
+    fn plan(
+        &self,
+        target: Target,
+        product: ProductId,
+        seed: u64,
+        machine: &Machine<'_>,
+        config: &Config,
+    ) -> Result<Plan, Failure> {
+        let credentials = Arc::new(shop::credentials(self.client.as_deref(), config)?);
+        let mut skew_ms = 0;
+        let identity = match self.buyers {
+            None => Identity::Client { credentials, users: self.users },
+            Some(buyers) => {
+                let live = Live::new("passes", buyers as u64);
+                let prefix = format!("load-{seed:x}");
+                let progress = |done| live.count(done as u64);
+                let crowd =
+                    open_crowd(&target, &credentials, &prefix, buyers, &machine.clock, progress)?;
+                live.clear();
+                skew_ms = crowd.skew_ms;
+                Identity::Shoppers(crowd.shoppers)
+            }
+        };
+        let mut plan = Plan::new(target, product, identity, seed);
+        plan.pace = match self.closed {
+            true => Pace::Closed,
+            false => Pace::Open { per_second: self.rate.unwrap_or(RATE) },
+        };
+        plan.mix = self.mix;
+        plan.connections = self.connections;
+        plan.source_addresses = self.source_addresses;
+        plan.retries_max = self.retries;
+        plan.skew_ms = skew_ms;
+        plan.attempts_max = self.requests.unwrap_or(ATTEMPTS_MAX);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.unwrap_or((cores / 2).max(1));
+        plan.threads = threads.min(self.connections.max(1));
+        plan.duration_ms_max = match (self.duration, self.requests) {
+            (Some(duration), _) => duration.as_millis() as u64,
+            (None, Some(_)) => load::plan::DURATION_MS_MAX,
+            (None, None) => DURATION.as_millis() as u64,
+        };
+        Ok(plan)
+    }
+
+    fn write(
+        &self,
+        report: &Report,
+        checks: Option<&[Check]>,
+        machine: &mut Machine<'_>,
+    ) -> Result<(), Failure> {
+        let to_stdout = self.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(&report.summary(checks))? + "\n";
+            if to_stdout {
+                machine.out.write_all(text.as_bytes())?;
+            } else {
+                std::fs::write(path, text)
+                    .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+            }
+        }
+        if to_stdout {
+            let page = page(report, checks, style(machine, std::io::stderr().is_terminal()));
+            std::io::Write::write_all(&mut std::io::stderr(), page.as_bytes())?;
+        } else {
+            let page = page(report, checks, style(machine, std::io::stdout().is_terminal()));
+            machine.out.write_all(page.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Colours on a terminal, unless the user wants none (<https://no-color.org>).
+pub(super) fn style(machine: &Machine<'_>, terminal: bool) -> Style {
+    let unwanted = machine.variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if terminal && !unwanted { Style::Terminal } else { Style::Plain }
+}
+
+/// Runs a plan with the live view; Ctrl-C ends it early, with its report.
+pub(super) fn watch(plan: &Plan, machine: &Machine<'_>) -> Result<Report, Failure> {
+    let by_count = plan.attempts_max < ATTEMPTS_MAX;
+    let total = if by_count { plan.attempts_max } else { plan.duration_ms_max };
+    let mut live = Live::new("load", total);
+    let run = |stop: &load::Stop| {
+        load::run(plan, &machine.clock, stop, |snapshot| {
+            let position = if by_count { snapshot.ended } else { snapshot.elapsed_ms };
+            live.show(snapshot, position);
+        })
+    };
+    let report = shop::until_interrupted(run)??;
+    live.clear();
+    if report.tally.server_lost {
+        tell("the server went away in the middle of the run");
+    }
+    Ok(report)
+}
+
+/// Opens a sale of a new product, through the operator's listener.
+async fn open_sale(
+    operator: &mut Api,
+    product: &ProductId,
+    units: u32,
+    seed: u64,
+) -> Result<(), Failure> {
+    let body = json!({"productId": product, "quantity": units}).to_string();
+    let key = format!("load-{seed:x}");
+    let headers = [("idempotency-key", key.as_str())];
+    let reply = operator.call("POST", "/admin/products", &headers, Some(body.as_bytes())).await?;
+    reply.expect_json::<serde_json::Value>(201)?;
+    Ok(())
+}
+
+fn page(report: &Report, checks: Option<&[Check]>, style: Style) -> String {
+    let tally = &report.tally;
+    let pace = match report.pace {
+        Pace::Open { per_second } => {
+            format!("{} a second by schedule", thousands(per_second.into()))
+        }
+        Pace::Closed => "closed loop".to_owned(),
+    };
+    let ended = tally.counts.ended();
+    let mut page = format!(
+        "\n  {} · {pace} · {} connections · {:.1} s · {}\n\n",
+        style.bold(&report.product),
+        thousands(report.connections as u64),
+        report.seconds(),
+        style.bold(&format!("{} requests a second", thousands(report.per_second(ended) as u64))),
+    );
+    page += &senders_table(tally, style);
+    page.push('\n');
+    page += &latency_table(tally, report.pace, style);
+    let late = tally.lateness.value_at_quantile(0.99);
+    if tally.given_up + tally.unsent + tally.retries > 0 || report.pace != Pace::Closed {
+        page += &style.dim(&format!(
+            "  retries {} · given up {} · never sent {} · own lateness p99 {} ms\n",
+            thousands(tally.retries),
+            thousands(tally.given_up),
+            thousands(tally.unsent),
+            millis(late),
+        ));
+    }
+    if let Some(checks) = checks {
+        page.push('\n');
+        page += &rules_table(checks, style);
+    }
+    page
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write such as 500ms, 30s or 2m");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit_ms = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::tests::call;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "10", "s", "1d", "-1s", "99999999999999999999s"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_elsewhere_is_refused_before_anything_is_sent() {
+        let called = call(&["load", "http://192.0.2.1", "--product", "p-1"], &[]);
+        assert_eq!(called.exit, Exit::Failed);
+        assert!(called.message.contains("--i-own-this-server"), "{called:?}");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_a_wrong_command_line() {
+        let both = ["load", "--product", "p-1", "--closed", "--rate", "5"];
+        for arguments in [&["load"][..], &both, &["load", "--product", "p", "--mix", "bots=1"]] {
+            assert_eq!(call(arguments, &[]).exit, Exit::Usage, "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The live view: one line on the terminal's error stream; nothing at all where that is no terminal.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Snapshot;
+use super::report::{millis, thousands};
+
+/// A bar with the numbers of the moment beside it.
+pub struct Live {
+    bar: ProgressBar,
+    ended: u64,
+    elapsed_ms: u64,
+}
+
+impl Live {
+    /// A bar over `total` steps (requests, or milliseconds).
+    pub fn new(label: &'static str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("  {prefix:10} {bar:24.cyan/238} {msg}")
+            .expect("the template is well formed")
+            .progress_chars("━━─");
+        bar.set_style(style);
+        bar.set_prefix(label);
+        Self { bar, ended: 0, elapsed_ms: 0 }
+    }
+
+    /// Shows a plain count.
+    pub fn count(&self, done: u64) {
+        self.bar.set_position(done);
+        let total = self.bar.length().unwrap_or(done);
+        self.bar.set_message(format!("{} of {}", thousands(done), thousands(total)));
+    }
+
+    /// Shows a look at a run; `position` is how far the bar is.
+    pub fn show(&mut self, snapshot: &Snapshot, position: u64) {
+        let passed_ms = snapshot.elapsed_ms.saturating_sub(self.elapsed_ms).max(1);
+        let rate = snapshot.ended.saturating_sub(self.ended) * 1_000 / passed_ms;
+        (self.ended, self.elapsed_ms) = (snapshot.ended, snapshot.elapsed_ms);
+        self.bar.set_position(position);
+        self.bar.set_message(format!(
+            "{}/s  accepted {}  refused {}  p50 {} p99 {} ms",
+            thousands(rate),
+            thousands(snapshot.counts.accepted),
+            thousands(snapshot.counts.refused),
+            millis(snapshot.p50_us),
+            millis(snapshot.p99_us),
+        ));
+    }
+
+    /// Takes the line away.
+    pub fn clear(self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,87 @@
+//! The process dies at random moments under load, and starts again on the same store.
+//!
+//! [`kill`] is SIGKILL, so nothing can be tidied up: what a client was told before must hold after. It
+//! checks rules 1 to 5 from outside, by the contract alone. [`drain`] is SIGTERM: nothing in flight is lost.
+//!
+//! `CRASH_KILLS` is the number of kills, `CRASH_SEED` repeats a run's choices (not its timing). The long
+//! version is `cargo xtask soak`.
+
+mod books;
+mod crowd;
+mod drain;
+mod kill;
+
+use std::path::Path;
+
+use flux_gate::keys::IdentityKeys;
+use flux_gate::sale::{IdempotencyKey, OrderId, ProductId, UserId};
+
+use crate::support::draft::Signer;
+
+/// The program under test.
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_flux-gate"))
+}
+
+const ORDER_KEY: &str = "order-key-of-the-crash-test-0123456789abcdef";
+const BUYER_KEY: &str = "buyer-key-of-the-crash-test-0123456789abcdef";
+const CLIENT_ID: &str = "shop";
+const CLIENT_SECRET: &str = "client-secret-of-the-crash-test-0123456789";
+/// The name space of the users of a client that names none.
+const NAME_SPACE: &str = "shop";
+
+/// Every limit of rate is off: this is about crashes, and refusals by the guard would hide them.
+fn config() -> String {
+    format!(
+        r#"
+[limits]
+node_per_second = 0
+product_per_second = 0
+ip_per_second = 0
+fingerprint_per_second = 0
+buyer_per_second = 0
+client_per_second = 0
+min_interval_ms = 0
+
+[secrets]
+order_key = "{ORDER_KEY}"
+buyer_key = "{BUYER_KEY}"
+
+[[clients]]
+id = "{CLIENT_ID}"
+secrets = ["{CLIENT_SECRET}"]
+"#
+    )
+}
+
+fn signer() -> Signer {
+    Signer::Client { id: CLIENT_ID.to_owned(), secret: CLIENT_SECRET.to_owned() }
+}
+
+/// Somebody tries to buy something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Attempt {
+    product: &'static str,
+    user: String,
+    key: String,
+}
+
+impl Attempt {
+    /// The id that its order has, if it becomes one: the same whatever crashes, so it is known beforehand.
+    fn order_id(&self, keys: &IdentityKeys) -> String {
+        let product: ProductId = self.product.parse().expect("a product id");
+        let user: UserId = self.user.parse().expect("a user id");
+        let key: IdempotencyKey = self.key.parse().expect("an idempotency key");
+        let id: OrderId = keys.order_id(&product, &keys.buyer(NAME_SPACE, &user), &key);
+        id.to_string()
+    }
+}
+
+fn keys() -> IdentityKeys {
+    IdentityKeys::new(ORDER_KEY.as_bytes(), BUYER_KEY.as_bytes())
+}
+
+fn number_from_environment(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}

@@ -1,0 +1,8 @@
+//! What the integration tests and `cargo xtask attack` share: a real server, and a client that sends
+//! whatever bytes it is told to. Both compile these files; neither depends on the other.
+
+#![allow(dead_code, reason = "each user needs only a part")]
+
+pub mod draft;
+pub mod server;
+pub mod wire;

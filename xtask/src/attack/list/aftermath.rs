@@ -1,0 +1,49 @@
+//! What the attacks left behind: the logs of our servers, and whether they still run.
+
+use super::{Attack, Done, Got, Servers};
+use crate::attack::client::{CLIENTS, OPERATORS};
+use crate::attack::jwt::HS_SECRET;
+use crate::attack::support::server::{ADMIN_TOKEN, Server};
+
+const LATER: fn(&super::Target) -> anyhow::Result<Got> = |_| Ok(Got::of(false, "looked at later"));
+
+static NO_PANIC: Attack =
+    Attack::on_ours("afterwards: nothing panicked", "-", "no panic, no error in the logs", LATER);
+static LOG_LINES: Attack =
+    Attack::on_ours("afterwards: every log line is the server's", "API8", "JSON lines", LATER);
+static NOTHING_PERSONAL: Attack =
+    Attack::on_ours("afterwards: no user, address or secret in logs", "API3", "rule 7", LATER);
+
+/// Looks at what the attacks left behind.
+pub fn aftermath(servers: &Servers) -> Vec<Done> {
+    let all = [&servers.usual, &servers.hasty, &servers.open];
+    vec![
+        Done { attack: &NO_PANIC, got: Got::all(all.map(no_panic)) },
+        Done { attack: &LOG_LINES, got: Got::all(all.map(log_lines)) },
+        Done { attack: &NOTHING_PERSONAL, got: Got::all(all.map(nothing_personal)) },
+    ]
+}
+
+fn no_panic(server: &Server) -> Got {
+    let log = server.log();
+    let bad = log.lines().find(|line| line.contains("panic") || line.contains("\"ERROR\""));
+    Got::of(bad.is_none(), bad.unwrap_or("none"))
+}
+
+fn log_lines(server: &Server) -> Got {
+    let log = server.log();
+    let bad = log.lines().find(|line| serde_json::from_str::<serde_json::Value>(line).is_err());
+    Got::of(bad.is_none(), bad.unwrap_or("all are"))
+}
+
+fn nothing_personal(server: &Server) -> Got {
+    let log = server.log();
+    let secrets = CLIENTS.iter().map(|(_, secret, _)| *secret);
+    let tokens = OPERATORS.iter().map(|(_, token)| *token);
+    // Users are named u-…, j-… and mallory; clients come from 127.1.… and name 198.….
+    let personal =
+        [HS_SECRET, ADMIN_TOKEN, "mallory", "\"u-", "\"j-", "127.1.", "127.9.", "198.51."];
+    let found = secrets.chain(tokens).chain(personal).find(|word| log.contains(word));
+    let what = found.map_or("none".to_owned(), |word| format!("found {word}"));
+    Got::of(found.is_none(), what)
+}

@@ -1,0 +1,174 @@
+//! `cargo xtask attack`: attacks that must fail, against a real server.
+//!
+//! Without `--url` it starts servers of its own on temporary stores. Every attack says what it expects and
+//! what it got; the command fails if one succeeds, or if it could not be carried out. To add one, add a row
+//! to the list of a file in `list/`.
+//!
+//! Before the attacks stand the controls: honest calls that must succeed, since everything is "blocked" by
+//! a server that refuses all.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+#[path = "../../../tests/it/support/mod.rs"]
+mod support;
+
+mod client;
+mod jwt;
+mod list;
+mod report;
+mod servers;
+mod verdict;
+
+use client::Target;
+use servers::Servers;
+use verdict::Got;
+
+/// One attack.
+pub struct Attack {
+    /// Its name.
+    pub name: &'static str,
+    /// OWASP: API Security Top 10 (2023) as `API2`, Automated Threats as `OAT-005`; `-` where none fits.
+    pub owasp: &'static str,
+    /// What must come of it.
+    pub expected: &'static str,
+    /// What it needs.
+    pub needs: Needs,
+    /// Carries it out.
+    pub run: fn(&Target) -> anyhow::Result<Got>,
+}
+
+impl Attack {
+    /// An attack that needs the contract alone.
+    const fn new(
+        name: &'static str,
+        owasp: &'static str,
+        expected: &'static str,
+        run: fn(&Target) -> anyhow::Result<Got>,
+    ) -> Self {
+        Self { name, owasp, expected, needs: Needs::Contract, run }
+    }
+
+    /// An attack that needs a server that we have configured.
+    const fn on_ours(
+        name: &'static str,
+        owasp: &'static str,
+        expected: &'static str,
+        run: fn(&Target) -> anyhow::Result<Got>,
+    ) -> Self {
+        Self { name, owasp, expected, needs: Needs::Own, run }
+    }
+}
+
+/// What an attack needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// The contract alone.
+    Contract,
+    /// A server that we have configured: trusted proxies, issuers of JWTs, short times.
+    Own,
+}
+
+/// An attack that was carried out.
+pub struct Done {
+    attack: &'static Attack,
+    got: Got,
+}
+
+/// Runs the attacks; `true` if none succeeded.
+///
+/// # Errors
+/// The arguments are wrong, the servers do not start, or an honest call fails.
+pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
+    let options = Options::parse(arguments)?;
+    if options.list {
+        for attack in list::all() {
+            println!("{:10} {}", attack.owasp, attack.name);
+        }
+        return Ok(true);
+    }
+    let (servers, target) = match &options.url {
+        Some(url) => (None, options.target(url)?),
+        None => {
+            let (servers, target) = Servers::start()?;
+            (Some(servers), target)
+        }
+    };
+    list::controls(&target).context("an honest call fails, so no attack would tell anything")?;
+    let mut done = Vec::new();
+    for attack in list::all() {
+        let wanted = options.only.as_ref().is_none_or(|part| attack.name.contains(part.as_str()));
+        if !wanted || (attack.needs == Needs::Own && servers.is_none()) {
+            continue;
+        }
+        let got = (attack.run)(&target)
+            .unwrap_or_else(|error| Got::of(false, format!("could not be carried out: {error:#}")));
+        done.push(Done { attack, got });
+    }
+    list::controls(&target).context("after the attacks an honest call fails")?;
+    if let Some(servers) = &servers {
+        done.extend(list::aftermath(servers));
+    }
+    if options.json {
+        report::json(&done)?;
+    } else {
+        report::table(&done);
+    }
+    Ok(done.iter().all(|done| done.got.blocked))
+}
+
+#[derive(Default)]
+struct Options {
+    url: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    client: Option<String>,
+    token_file: Option<PathBuf>,
+    only: Option<String>,
+    json: bool,
+    list: bool,
+}
+
+const USAGE: &str = "\
+cargo xtask attack [--json] [--list] [--only PART-OF-NAME]
+                   [--url IP:PORT --admin IP:PORT --client ID:SECRET --admin-token-file FILE]
+The client needs the roles order and session.";
+
+impl Options {
+    fn parse(arguments: &[String]) -> anyhow::Result<Self> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().with_context(|| format!("{argument} needs a value\n{USAGE}"));
+            match argument.as_str() {
+                "--json" => options.json = true,
+                "--list" => options.list = true,
+                "--only" => options.only = Some(value()?.clone()),
+                "--url" => options.url = Some(address(value()?)?),
+                "--admin" => options.admin = Some(address(value()?)?),
+                "--client" => options.client = Some(value()?.clone()),
+                "--admin-token-file" => options.token_file = Some(value()?.into()),
+                _ => bail!("{argument} is unknown\n{USAGE}"),
+            }
+        }
+        Ok(options)
+    }
+
+    fn target(&self, url: &SocketAddr) -> anyhow::Result<Target> {
+        let admin = self.admin.with_context(|| format!("--url needs --admin\n{USAGE}"))?;
+        let client = self.client.as_deref().and_then(|client| client.split_once(':'));
+        let (id, secret) = client.with_context(|| format!("--url needs --client\n{USAGE}"))?;
+        let file = self.token_file.as_ref();
+        let file = file.with_context(|| format!("--url needs --admin-token-file\n{USAGE}"))?;
+        let token = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(Target::remote(*url, admin, id, secret, token.trim()))
+    }
+}
+
+fn address(text: &str) -> anyhow::Result<SocketAddr> {
+    let bare = text.trim_start_matches("http://").trim_end_matches('/');
+    bare.parse().with_context(|| format!("{text} is not IP:PORT"))
+}

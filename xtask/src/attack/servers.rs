@@ -1,0 +1,150 @@
+//! Servers of our own: one with the limits of production, one with short times and few connections, and one
+//! without limits on rates.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use aws_lc_rs::digest;
+use tempfile::TempDir;
+
+use super::client::{CLIENTS, OPERATORS, Own, Target};
+use super::jwt::{self, Issuers};
+use super::support::server::Server;
+
+/// The trusted proxies of our server.
+pub const PROXIES: &str = "127.9.0.0/16";
+/// An origin that browsers may call from.
+pub const ORIGIN: &str = "https://shop.test";
+/// Blocked addresses.
+pub const BLOCKED: &str = "127.66.0.0/16";
+/// A blocked fingerprint.
+pub const BLOCKED_DEVICE: &str = "blocked-device";
+/// A blocked user.
+pub const BLOCKED_USER: &str = "blocked-user";
+/// The longest time for headers, and for a body, of the hasty server, in milliseconds.
+pub const HASTY_TIMEOUT_MS: u64 = 500;
+/// The most connections of one address of the hasty server.
+pub const HASTY_CONNECTIONS_PER_IP: usize = 8;
+/// The most connections of the hasty server.
+pub const HASTY_CONNECTIONS: usize = 64;
+
+/// The running servers; they end when this is dropped.
+pub struct Servers {
+    /// With the limits of production.
+    pub usual: Server,
+    /// With short times and few connections.
+    pub hasty: Server,
+    /// Without limits on rates.
+    pub open: Server,
+    _directory: TempDir,
+}
+
+impl Servers {
+    /// Builds the program and starts all, with what there is to attack.
+    ///
+    /// # Errors
+    /// It does not build, or they do not start.
+    pub fn start() -> anyhow::Result<(Self, Target)> {
+        let program = build()?;
+        let directory = TempDir::with_prefix("flux-gate-attack-")?;
+        let issuers = Issuers::make()?;
+        for (name, pem) in [("es.pem", issuers.es_pem()?), ("rs.pem", issuers.rs_pem()?)] {
+            std::fs::write(directory.path().join(name), pem)?;
+        }
+        let rows = rows(&directory);
+        let start = |name: &str, keys: &str| {
+            let config = format!("{keys}\n{rows}");
+            Server::start(&program, &directory.path().join(name), &config)
+        };
+        let usual = start("usual", &usual_keys())?;
+        let hasty = start("hasty", &hasty_keys())?;
+        let open = start("open", OPEN_KEYS)?;
+        let other = |server: &Server| Box::new(Target::local(server.public, server.operator, None));
+        let own = Own { hasty: other(&hasty), open: other(&open), issuers };
+        let target = Target::local(usual.public, usual.operator, Some(own));
+        Ok((Self { usual, hasty, open, _directory: directory }, target))
+    }
+}
+
+/// Builds the program with the profile of this one and says where it is.
+fn build() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let directory = here.parent().context("a program is in a directory")?;
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "--quiet", "--package", "flux-gate", "--bin", "flux-gate"];
+    let built = Command::new(cargo).args(arguments).args(["--profile", profile]).status()?;
+    ensure!(built.success(), "the program does not build");
+    Ok(directory.join("flux-gate"))
+}
+
+const OPEN_KEYS: &str = "
+[limits]
+ip_per_second = 0
+fingerprint_per_second = 0
+buyer_per_second = 0
+client_per_second = 0
+product_per_second = 0
+min_interval_ms = 0
+";
+
+fn usual_keys() -> String {
+    format!(
+        r#"
+[http]
+trusted_proxies = ["{PROXIES}"]
+cors_origins = ["{ORIGIN}"]
+[blocks]
+addresses = ["{BLOCKED}"]
+fingerprints = ["{BLOCKED_DEVICE}"]
+users = ["{BLOCKED_USER}"]
+"#
+    )
+}
+
+fn hasty_keys() -> String {
+    format!(
+        r#"
+[http]
+header_timeout_ms = {HASTY_TIMEOUT_MS}
+body_timeout_ms = {HASTY_TIMEOUT_MS}
+idle_timeout_ms = 1000
+connections_max = {HASTY_CONNECTIONS}
+connections_per_ip_max = {HASTY_CONNECTIONS_PER_IP}
+[session]
+pass_lifetime_seconds = 1
+"#
+    )
+}
+
+/// Clients, operators and issuers.
+fn rows(directory: &TempDir) -> String {
+    let mut rows = String::new();
+    for (id, secret, roles) in CLIENTS {
+        rows +=
+            &format!("[[clients]]\nid = \"{id}\"\nsecrets = [\"{secret}\"]\nroles = [{roles}]\n");
+    }
+    for (name, token) in OPERATORS {
+        let sha256 = hex::encode(digest::digest(&digest::SHA256, token.as_bytes()));
+        rows += &format!(
+            "[[admin.tokens]]\nname = \"{name}\"\nrole = \"{name}\"\ntoken_sha256 = \"{sha256}\"\n"
+        );
+    }
+    let file = |name: &str| format!("key_file = \"{}\"", directory.path().join(name).display());
+    let keys = [
+        (jwt::HS_ISSUER, "HS256", format!("key = \"{}\"", jwt::HS_SECRET)),
+        (jwt::ES_ISSUER, "ES256", file("es.pem")),
+        (jwt::RS_ISSUER, "RS256", file("rs.pem")),
+    ];
+    for (issuer, algorithm, key) in keys {
+        let audience = jwt::AUDIENCE;
+        rows += &format!(
+            "[[jwt]]\nissuer = \"{issuer}\"\naudience = \"{audience}\"\nalgorithm = \"{algorithm}\"\n{key}\n"
+        );
+    }
+    rows
+}

@@ -1,0 +1,172 @@
+//! `cargo xtask test`: everything that must pass, in the order of what fails quickest.
+//!
+//! All steps share one target directory and one profile, so that nothing is built twice. A step that did not
+//! run is said so and never counted as passed.
+
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use crate::step::{self, Outcome};
+use crate::workspace::cargo;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Go on after a failed step.
+    #[arg(long)]
+    keep_going: bool,
+    /// Only the steps whose names contain this.
+    #[arg(long, value_name = "WORD")]
+    only: Option<String>,
+}
+
+struct Step {
+    name: &'static str,
+    run: fn(&str) -> anyhow::Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", run: format },
+    Step { name: "lints", run: lints },
+    Step { name: "build", run: build },
+    Step { name: "unit, contract, property, simulation", run: unit },
+    Step { name: "integration, bad input", run: integration },
+    Step { name: "crash", run: crash },
+    Step { name: "examples in the documentation", run: doc_tests },
+    Step { name: "documentation", run: documentation },
+    Step { name: "attacks", run: attacks },
+    Step { name: "licences, advisories", run: deny },
+];
+
+/// Runs the steps and sums them up.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if let Some(missing) = missing_tools() {
+        eprintln!("{missing}");
+        return Ok(ExitCode::FAILURE);
+    }
+    let begun = Instant::now();
+    let wanted =
+        |step: &&Step| options.only.as_ref().is_none_or(|word| step.name.contains(word.as_str()));
+    let (mut passed, mut failed, mut left_out) = (0, 0, Vec::new());
+    for step in STEPS.iter().filter(wanted) {
+        let outcome = run_step(step)?;
+        let stop = outcome.is_failure() && !options.keep_going;
+        match outcome {
+            Outcome::Ran { passed: more, failed: worse, .. } => {
+                passed += more;
+                failed += worse;
+            }
+            Outcome::DidNotRun(_) => left_out.push(step.name),
+        }
+        if stop {
+            println!("stopped at the first failure; --keep-going runs the rest");
+            break;
+        }
+    }
+    if !left_out.is_empty() {
+        println!("did not run: {}", left_out.join("; "));
+    }
+    println!("in {} s", begun.elapsed().as_secs());
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_step(step: &Step) -> anyhow::Result<Outcome> {
+    print!("{:<38}", step.name);
+    std::io::stdout().flush()?;
+    let begun = Instant::now();
+    let outcome = (step.run)(step.name)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    match &outcome {
+        Outcome::Ran { passed, failed: 0, .. } => println!("ok      {seconds:7.1} s  {passed:>5}"),
+        Outcome::Ran { failed, output, .. } => {
+            println!("FAILED  {seconds:7.1} s  {failed:>5}");
+            println!("{}", step::tail(output));
+            println!("all of it: {}", step::log_file(step.name)?.display());
+        }
+        Outcome::DidNotRun(why) => println!("did not run: {why}"),
+    }
+    Ok(outcome)
+}
+
+/// What has to be installed first; `None` if nothing.
+fn missing_tools() -> Option<String> {
+    let needed: [(&str, &[&str], &str); 3] = [
+        ("cc", &["--version"], "a C compiler (Debian, Ubuntu: apt-get install build-essential)"),
+        ("cargo", &["fmt", "--version"], "rustfmt (rustup component add rustfmt)"),
+        ("cargo", &["clippy", "--version"], "clippy (rustup component add clippy)"),
+    ];
+    let missing: Vec<_> = needed
+        .iter()
+        .filter(|(program, arguments, _)| !runs(program, arguments))
+        .map(|(_, _, what)| format!("missing: {what}"))
+        .collect();
+    (!missing.is_empty()).then(|| missing.join("\n"))
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    let mut command = if program == "cargo" { cargo() } else { Command::new(program) };
+    let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn format(name: &str) -> anyhow::Result<Outcome> {
+    step::check(name, cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn lints(name: &str) -> anyhow::Result<Outcome> {
+    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    step::check(name, cargo().args(lints))
+}
+
+fn build(name: &str) -> anyhow::Result<Outcome> {
+    step::check(name, cargo().args(["test", "--workspace", "--no-run"]))
+}
+
+fn unit(name: &str) -> anyhow::Result<Outcome> {
+    let tests = ["test", "--workspace", "--lib", "--bins", "--no-fail-fast"];
+    step::tests(name, cargo().args(tests))
+}
+
+fn integration(name: &str) -> anyhow::Result<Outcome> {
+    let tests = ["test", "--workspace", "--test", "it", "--no-fail-fast", "--"];
+    step::tests(name, cargo().args(tests).args(["--skip", "crash::"]))
+}
+
+/// Apart from the other tests, and one after the other: they would take the processor from each other.
+fn crash(name: &str) -> anyhow::Result<Outcome> {
+    let tests = ["test", "--workspace", "--test", "it", "--", "crash::"];
+    step::tests(name, cargo().args(tests).args(["--test-threads", "1", "--nocapture"]))
+}
+
+fn doc_tests(name: &str) -> anyhow::Result<Outcome> {
+    step::tests(name, cargo().args(["test", "--workspace", "--doc"]))
+}
+
+fn documentation(name: &str) -> anyhow::Result<Outcome> {
+    let doc = ["doc", "--workspace", "--no-deps"];
+    step::check(name, cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// By this program as a process of its own, so that its table goes into the step's file.
+fn attacks(name: &str) -> anyhow::Result<Outcome> {
+    let output = step::run(name, this_program()?.arg("attack"))?;
+    let blocked = output.text.lines().filter(|line| line.ends_with("  yes")).count() as u64;
+    let succeeded = output.text.lines().filter(|line| line.ends_with("  NO")).count() as u64;
+    // A harness that could not run is a failure too.
+    let failed = if output.success { succeeded } else { succeeded.max(1) };
+    Ok(Outcome::Ran { passed: blocked, failed, output: output.text })
+}
+
+fn this_program() -> anyhow::Result<Command> {
+    Ok(Command::new(std::env::current_exe()?))
+}
+
+/// Only where it is installed: to install it takes longer than all the rest.
+fn deny(name: &str) -> anyhow::Result<Outcome> {
+    if !runs("cargo", &["deny", "--version"]) {
+        let why = "cargo-deny is not installed (cargo install --locked cargo-deny)";
+        return Ok(Outcome::DidNotRun(why.to_owned()));
+    }
+    step::check(name, cargo().args(["deny", "--workspace", "check"]))
+}

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod attack;
+mod planted;
 mod soak;
 mod step;
 mod test;
@@ -33,6 +34,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Plant bugs in a copy of the sources, one at a time: the simulation must catch each.
+    Planted {
+        /// Only those whose names contain this.
+        only: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
+        Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -1,13 +1,21 @@
 //! The project's own commands: `cargo xtask test` and what is too long or too special for it.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these commands measure and wait: the ban on clocks is for what they test"
+)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod attack;
+mod bench;
 mod planted;
 mod soak;
 mod step;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
 mod test;
 mod workspace;
 
@@ -27,6 +35,14 @@ enum Command {
     Test(test::Options),
     /// Kill the server again and again under load, and check that no accepted order is lost.
     Soak(soak::Options),
+    /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
+    Bench(bench::Options),
+    /// The bare server that the bench compares with.
+    #[command(hide = true)]
+    Echo(bench::echo::Options),
+    /// Refuse orders in this process, for callgrind to count.
+    #[command(hide = true)]
+    Refusal(bench::refusal::Options),
     /// Carry out attacks that must fail, against servers of its own or a running one.
     #[command(disable_help_flag = true)]
     Attack {
@@ -45,6 +61,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Refusal(options) => bench::refusal::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
         Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),
     };

@@ -1,5 +1,10 @@
 //! The one integration test binary: one link, many modules.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure and wait: the ban on clocks is for what they test"
+)]
+
 mod bad_input;
 mod contract;
 mod crash;

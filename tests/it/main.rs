@@ -8,6 +8,7 @@
 mod bad_input;
 mod contract;
 mod crash;
+mod documents;
 mod faults;
 mod fuzz_replay;
 mod program;

@@ -1,6 +1,7 @@
 //! The one integration test binary: one link, many modules.
 
 mod bad_input;
+mod contract;
 mod crash;
 mod faults;
 mod fuzz_replay;

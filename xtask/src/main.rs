@@ -1,12 +1,21 @@
 //! The project's own commands: `cargo xtask test` and what is too long or too special for it.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these commands measure and wait: the ban on clocks is for what they test"
+)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod attack;
+mod bench;
+mod planted;
 mod soak;
 mod step;
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
 mod test;
 mod workspace;
 
@@ -26,6 +35,14 @@ enum Command {
     Test(test::Options),
     /// Kill the server again and again under load, and check that no accepted order is lost.
     Soak(soak::Options),
+    /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
+    Bench(bench::Options),
+    /// The bare server that the bench compares with.
+    #[command(hide = true)]
+    Echo(bench::echo::Options),
+    /// Refuse orders in this process, for callgrind to count.
+    #[command(hide = true)]
+    Refusal(bench::refusal::Options),
     /// Carry out attacks that must fail, against servers of its own or a running one.
     #[command(disable_help_flag = true)]
     Attack {
@@ -33,13 +50,22 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Plant bugs in a copy of the sources, one at a time: the simulation must catch each.
+    Planted {
+        /// Only those whose names contain this.
+        only: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Refusal(options) => bench::refusal::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
+        Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

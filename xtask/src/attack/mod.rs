@@ -12,15 +12,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-#[path = "../../../tests/it/support/mod.rs"]
-mod support;
-
 mod client;
 mod jwt;
 mod list;
 mod report;
 mod servers;
 mod verdict;
+
+use crate::support;
 
 use client::Target;
 use servers::Servers;

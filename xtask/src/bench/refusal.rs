@@ -1,0 +1,175 @@
+//! The instructions of one refusal as sold out, guard and state together, counted by callgrind.
+//!
+//! The count of a program that does it once a thousand times and once three thousand times differs by two
+//! thousand refusals: what they share (start, signing) falls out. So it is the same on a busy machine.
+
+use std::hint::black_box;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use aws_lc_rs::hmac;
+use flux_gate::config::{self, Config};
+use flux_gate::guard::{Guard, Now, PassKeys, Request};
+use flux_gate::keys::IdentityKeys;
+use flux_gate::log::Applied;
+use flux_gate::sale::record::RULES_VERSION;
+use flux_gate::sale::{Book, LogEntry, OrderProposed, Outcome, ProductId, Record, SaleOpened};
+use flux_gate::signing::SignedParts;
+use http::{HeaderMap, HeaderValue, Method};
+
+const SECRET: &str = "client-secret-of-the-bench-0123456789abcdef";
+const PRODUCT: &str = "bench";
+const NOW_MS: u64 = 1_800_000_000_000;
+const FEW: usize = 1_000;
+const MANY: usize = 3_000;
+/// Units of the sold-out product.
+const UNITS: u32 = 1_000;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// How many refusals.
+    #[arg(long)]
+    count: usize,
+    /// Send all for a few known users, instead of each for a new one.
+    #[arg(long)]
+    known: bool,
+}
+
+struct Prepared {
+    headers: HeaderMap,
+    body: String,
+}
+
+/// Refuses `count` orders. What is prepared does not depend on it.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.count <= MANY, "at most {MANY}");
+    let identity = Arc::new(IdentityKeys::new(&[1; 32], &[2; 32]));
+    let keys = PassKeys::parse("k:0123456789abcdef0123456789abcdef")?;
+    let guard = Guard::new(&configuration(), identity.clone(), keys, [5; 16])?;
+    let applied = sold_out(&identity)?;
+    let users = if options.known { 10 } else { MANY };
+    let orders: Vec<Prepared> = (0..MANY).map(|n| prepare(n, n % users)).collect();
+    let mut cache = guard.cache();
+    for (number, order) in orders.iter().take(options.count).enumerate() {
+        let request = Request {
+            method: &Method::POST,
+            target: "/order",
+            headers: &order.headers,
+            body: order.body.as_bytes(),
+            peer: [127, 0, 0, 1].into(),
+        };
+        let monotonic_us = 1_000_000 + number as u64 * 1_000_000;
+        let now = Now { unix_ms: NOW_MS, monotonic_us };
+        let passed = guard.order(&mut cache, black_box(&request), now);
+        let passed = passed.map_err(|refused| anyhow::anyhow!("refused: {:?}", refused.refusal))?;
+        let refusal = applied.with_state(&passed.product, |state| {
+            let at_ms = state.log_time_at(NOW_MS);
+            state.refusal(passed.order_id, passed.buyer, at_ms)
+        });
+        ensure!(black_box(refusal) == Some(Some(Outcome::SoldOut)), "not sold out");
+    }
+    Ok(())
+}
+
+fn configuration() -> Config {
+    let mut config = Config {
+        clients: vec![config::ApiClient {
+            id: "bench".to_owned(),
+            secrets: vec![SECRET.into()],
+            roles: config::default_roles(),
+            name_space: "shop".to_owned(),
+        }],
+        ..Config::default()
+    };
+    config.limits.node_per_second = 1_000_000;
+    config
+}
+
+fn sold_out(identity: &IdentityKeys) -> anyhow::Result<Applied> {
+    let product: ProductId = PRODUCT.parse()?;
+    let mut book = Book::default();
+    let mut entry = |offset: u64, record: Record| {
+        book.apply(&LogEntry { product, offset, appended_at_ms: NOW_MS, record })
+    };
+    entry(1, Record::SaleOpened(terms(identity, UNITS)));
+    for number in 0..UNITS {
+        let buyer = identity.buyer("shop", &format!("early-{number}").parse()?);
+        let order_id = identity.order_id(&product, &buyer, &"key".parse()?);
+        let proposal =
+            OrderProposed { order_id, buyer, sealed_user: None, at_ms: NOW_MS, generation: 0 };
+        let outcome = entry(u64::from(number) + 2, Record::OrderProposed(proposal));
+        ensure!(outcome == Outcome::Confirmed, "{outcome:?}");
+    }
+    Ok(Applied::new(&book, Box::new(|_| {})))
+}
+
+/// A sale without a repeat window.
+pub fn terms(identity: &IdentityKeys, capacity: u32) -> SaleOpened {
+    SaleOpened {
+        capacity,
+        per_buyer_limit: 1,
+        repeat_window_ms: 0,
+        opens_at_ms: 0,
+        closes_at_ms: None,
+        key_fingerprints: identity.fingerprints().clone(),
+        rules_version: RULES_VERSION,
+        operation: None,
+    }
+}
+
+fn prepare(number: usize, user: usize) -> Prepared {
+    let body = format!(r#"{{"productId":"{PRODUCT}","userId":"buyer-{user:x}"}}"#);
+    let (time, key) = (NOW_MS.to_string(), format!("k-{number:x}"));
+    let parts = SignedParts {
+        method: b"POST",
+        path: b"/order",
+        body: body.as_bytes(),
+        request_time: time.as_bytes(),
+        idempotency_key: key.as_bytes(),
+    };
+    let tag = parts.sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()));
+    let length = body.len().to_string();
+    let signature = hex::encode(tag);
+    let headers = [
+        ("host", "127.0.0.1"),
+        ("content-type", "application/json"),
+        ("x-api-key", "bench"),
+        ("x-request-time", &time),
+        ("x-idempotency-key", &key),
+        ("x-signature", &signature),
+        ("content-length", &length),
+    ];
+    let value = |text: &str| HeaderValue::from_str(text).expect("printable text");
+    let headers =
+        headers.into_iter().map(|(name, text)| (http::HeaderName::from_static(name), value(text)));
+    Prepared { headers: headers.collect(), body }
+}
+
+/// Instructions of one refusal; `None` where valgrind is not installed.
+///
+/// # Errors
+/// Valgrind fails.
+pub fn instructions(known: bool) -> anyhow::Result<Option<f64>> {
+    let installed = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
+    if !installed.is_ok_and(|status| status.success()) {
+        return Ok(None);
+    }
+    let (few, many) = (count(FEW, known)?, count(MANY, known)?);
+    Ok(Some((many - few) as f64 / (MANY - FEW) as f64))
+}
+
+fn count(refusals: usize, known: bool) -> anyhow::Result<u64> {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    command.arg(std::env::current_exe()?).args(["refusal", "--count", &refusals.to_string()]);
+    if known {
+        command.arg("--known");
+    }
+    let output = command.output().context("cannot run valgrind")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{text}");
+    let line = text.lines().find_map(|line| line.split_once("Collected : "));
+    let (_, number) = line.with_context(|| format!("no count in:\n{text}"))?;
+    Ok(number.trim().parse()?)
+}

@@ -1,0 +1,142 @@
+//! What was measured, for people, for programs, and for `docs/BENCHMARKS.md`.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::workspace;
+
+const BEGIN: &str = "<!-- measured: begin -->";
+const END: &str = "<!-- measured: end -->";
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// What was measured.
+    pub what: String,
+    /// Its value, with its unit and spread.
+    pub value: String,
+    /// What is aimed at; empty where it is only told.
+    pub target: String,
+    /// Whether the target is met; `None` where there is none.
+    pub met: Option<bool>,
+}
+
+/// Everything of one run of the bench.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// The lines of the table.
+    pub lines: Vec<Line>,
+    /// The figures behind the lines, by name.
+    pub figures: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A target.
+#[derive(Clone, Copy)]
+pub enum Target {
+    /// None.
+    Told,
+    /// At least this.
+    AtLeast(f64),
+    /// At most this.
+    AtMost(f64),
+}
+
+impl Report {
+    /// Adds a line; `shown` is how `value` is written, and is printed at once.
+    pub fn line(&mut self, what: impl Into<String>, value: f64, shown: String, target: Target) {
+        let (text, met) = match target {
+            Target::Told => (String::new(), None),
+            Target::AtLeast(least) => (format!("at least {least}"), Some(value >= least)),
+            Target::AtMost(most) => (format!("at most {most:.4}"), Some(value <= most)),
+        };
+        let text = match text.split_once('.') {
+            Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            None => text,
+        };
+        let line = Line { what: what.into(), value: shown, target: text, met };
+        println!("  {}", line.text());
+        self.lines.push(line);
+    }
+
+    /// Keeps figures for the JSON file.
+    pub fn figure(&mut self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        self.figures.insert(name.to_owned(), serde_json::to_value(value)?);
+        Ok(())
+    }
+
+    /// How many targets were missed.
+    pub fn missed(&self) -> usize {
+        self.lines.iter().filter(|line| line.met == Some(false)).count()
+    }
+
+    /// Writes `target/bench/report.json`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self) -> anyhow::Result<()> {
+        let dir = workspace::target().join("bench");
+        std::fs::create_dir_all(&dir)?;
+        let path = dir.join("report.json");
+        std::fs::write(&path, serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("written: {}", path.display());
+        Ok(())
+    }
+
+    /// The table, in Markdown.
+    pub fn markdown(&self, machine: &str) -> String {
+        let mut text =
+            format!("{machine}\n\n| what | measured | target | met |\n|---|---|---|---|\n");
+        for line in &self.lines {
+            let met = line.met.map_or("", |met| if met { "yes" } else { "**no**" });
+            let Line { what, value, target, .. } = line;
+            writeln!(text, "| {what} | {value} | {target} | {met} |")
+                .expect("a string takes every character");
+        }
+        text
+    }
+
+    /// Puts the table between the markers of `docs/BENCHMARKS.md`.
+    ///
+    /// # Errors
+    /// The file or its markers are missing.
+    pub fn write_docs(&self, machine: &str) -> anyhow::Result<()> {
+        let path = workspace::root().join("docs/BENCHMARKS.md");
+        write_between(&path, &self.markdown(machine))?;
+        println!("written: {}", path.display());
+        Ok(())
+    }
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let met = self.met.map_or("", |met| if met { "met" } else { "MISSED" });
+        let text = format!("{:<62} {:<44} {:<16} {met}", self.what, self.value, self.target);
+        text.trim_end().to_owned()
+    }
+}
+
+fn write_between(path: &Path, table: &str) -> anyhow::Result<()> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (before, rest) = text.split_once(BEGIN).context("the begin marker is missing")?;
+    let (_, after) = rest.split_once(END).context("the end marker is missing")?;
+    std::fs::write(path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))?;
+    Ok(())
+}
+
+/// The machine in one sentence.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown");
+    format!(
+        "{cores} cores ({model}), shared by client and server; load average {load} before the first run."
+    )
+}

@@ -185,7 +185,27 @@ async fn receive(thread: &PublicThread, head: &Parts, body: Incoming) -> Result<
     }
 }
 
+/// What is read and thrown away of a body that is too large, in bytes: to close with bytes unread resets the
+/// connection, and the client may never see why it was refused.
+const DISCARDED_BYTES_MAX: u64 = 64 * 1_024;
+
 async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Code> {
+    let read = collect(&mut body, bytes_max).await;
+    if let Err(Code::BodyTooLarge) = read {
+        discard(&mut body).await;
+    }
+    read
+}
+
+async fn discard(body: &mut Incoming) {
+    let mut discarded_bytes = 0;
+    while body.size_hint().lower().saturating_add(discarded_bytes) <= DISCARDED_BYTES_MAX {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        discarded_bytes += frame.data_ref().map_or(1, |data| data.len() as u64);
+    }
+}
+
+async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Code> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Code::BodyTooLarge);
     }

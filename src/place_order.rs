@@ -3,7 +3,8 @@
 //! [`place_order`] is the only way by which an attempt reaches the log. It is written against [`World`], so
 //! that the simulation runs this very code on a node whose log and gate lose, delay, repeat and lie.
 //!
-//! - An answer from memory is given only if the log's end was seen within the last second.
+//! - An answer from memory is given only if the log's end was seen within the last second; "closed" only
+//!   if it was seen since the close.
 //! - The gate proposes, the log decides: `Accepted` comes from an applied record and from nothing else.
 //! - A record is sent once an attempt. Only when the log itself said that the proposal was stale, so that
 //!   nobody holds it any more, is it proposed again.
@@ -164,10 +165,16 @@ fn screen(world: &impl World, attempt: &Attempt) -> Result<OrderProposed, Answer
     if end_seen_age_us > END_SEEN_AGE_US_MAX {
         return Err(Answer::LogBehind);
     }
+    let now_ms = world.unix_ms();
+    let end_seen_ms = now_ms.saturating_sub(end_seen_age_us.div_ceil(1_000));
     world
         .with_state(&attempt.product, |state| {
-            let at_ms = state.log_time_at(world.unix_ms());
+            let at_ms = state.log_time_at(now_ms);
             match state.refusal(attempt.order_id, attempt.buyer, at_ms) {
+                // This very attempt's record may have been taken before the close and not be seen yet.
+                Some(Outcome::Closed) if !state.closed(state.log_time_at(end_seen_ms)) => {
+                    Err(Answer::LogBehind)
+                }
                 Some(refusal) => Err(settle(refusal).unwrap_or(Answer::Busy)),
                 None => Ok(OrderProposed {
                     order_id: attempt.order_id,

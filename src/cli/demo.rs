@@ -67,9 +67,13 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self, machine: &mut Machine<'_>, _: &Common) -> Result<Exit, Failure> {
-        let started_us = machine.clock.monotonic_us();
         let filter = machine.variable("RUST_LOG").unwrap_or("error");
         telemetry::start(telemetry::Format::of_terminal(), Some(filter))?;
+        self.perform(machine)
+    }
+
+    fn perform(self, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
+        let started_us = machine.clock.monotonic_us();
         limits::raise_open_files();
         let store = Store::make(machine)?;
         let secrets = Secrets::make(machine)?;
@@ -80,6 +84,11 @@ impl Demo {
             product: PRODUCT.parse()?,
             secrets,
         };
+        tell_progress(&format!(
+            "The server runs at {} on a store of its own. {} shoppers get in line.",
+            stage.public.url(),
+            thousands(self.buyers as u64)
+        ));
         let outcome = self.play(&stage, machine);
         if let Ok(outcome) = &outcome {
             let style = style(machine, std::io::stdout().is_terminal());
@@ -89,7 +98,7 @@ impl Demo {
             if self.keep {
                 machine.out.write_all(stage.commands(style).as_bytes())?;
                 machine.out.flush()?;
-                shop::runtime()?.block_on(tokio::signal::ctrl_c())?;
+                shop::runtime()?.block_on(shop::interrupted())?;
             }
         }
         server.stop();
@@ -137,7 +146,7 @@ impl Demo {
         plan.attempts_max = self.requests;
         // A little more than the schedule needs: the number ends the run.
         plan.duration_ms_max = self.requests * 1_000 / u64::from(self.rate.max(1)) + 5_000;
-        plan.connections = connections()?;
+        plan.connections = connections()?.min(self.buyers);
         plan.source_addresses = if HAS_LOOPBACK_NET { ADDRESSES } else { 0 };
         Ok(plan)
     }
@@ -147,18 +156,17 @@ impl Demo {
         let tally = &report.tally;
         let (sold, units) = (books.product.sold, books.product.capacity);
         let mut page = format!(
-            "\n  {}  {} shoppers and their bots sent {} signed requests in {:.1} s\n\n",
-            style.bold("Flux-Gate"),
+            "\n  {}\n\n  {} shoppers, bots among them, sent {} signed requests over HTTP in {:.1} s.\n\n",
+            style.bold(&format!("Flux-Gate: a flash sale of {} units", thousands(units))),
             thousands(self.buyers as u64),
             thousands(tally.counts.ended()),
             report.seconds(),
         );
         let headline = format!("SOLD {} OF {}", thousands(sold), thousands(units));
-        let rows = books.orders.len() as u64;
         page += &format!(
-            "  {}  {} orders in the ledger, {} accepted by answer\n\n",
+            "  {} · {} orders in the ledger · {} were answered \"accepted\"\n\n",
             if sold == units { style.good(&headline) } else { style.bad(&headline) },
-            thousands(rows),
+            thousands(books.orders.len() as u64),
             thousands(tally.counts.accepted),
         );
         page += &senders_table(tally, style);
@@ -175,6 +183,12 @@ impl Demo {
         page += &format!("\n  {verdict}, {:.1} s in all\n", took_us as f64 / 1e6);
         page
     }
+}
+
+/// Says on standard error what is going on; if that is closed, nobody wants to know.
+fn tell_progress(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n  {text}");
 }
 
 /// What the demo came to.
@@ -202,10 +216,10 @@ impl Stage {
             "\n  {}\n
     curl {public}/products/{product}
     curl -H 'authorization: Bearer {token}' {operator}/admin/products/{product}
-    {program} order {product} alice --url {public} \\
-      --client {client}
     FLUX_GATE__ADMIN__TOKEN={token} \\
-      {program} sale restock {product} --quantity 10 --url {operator}\n",
+      {program} sale restock {product} --quantity 10 --url {operator}
+    {program} order {product} alice --url {public} \\
+      --client {client}\n",
             style.bold("It keeps running until Ctrl-C. To try, in another terminal:"),
         )
     }
@@ -287,5 +301,33 @@ fn connections() -> Result<usize, Failure> {
         ))),
         Some(allowed) => Ok(CONNECTIONS.min((allowed - 200) / 2)),
         None => Ok(CONNECTIONS.min(400)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_small_demo_sells_all_keeps_the_rules_and_fits_on_a_plain_screen() {
+        let mut out = Vec::new();
+        let mut machine = Machine {
+            environment: Vec::new(),
+            clock: Clock::system(),
+            fill: &|bytes| {
+                app::random(bytes);
+                Ok(())
+            },
+            out: &mut out,
+        };
+        let demo = Demo { units: 20, buyers: 80, requests: 1_500, rate: 750, keep: false };
+        assert_eq!(demo.perform(&mut machine).unwrap(), Exit::Done);
+        let page = String::from_utf8(out).unwrap();
+        assert!(page.contains("SOLD 20 OF 20"), "{page}");
+        assert!(page.contains("every rule held"), "{page}");
+        assert!(page.lines().count() <= 40, "{page}");
+        assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+        assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page:?}");
     }
 }

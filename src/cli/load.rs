@@ -136,7 +136,8 @@ impl Load {
         self.write(&report, checks.as_deref(), machine)?;
         let broken = checks.iter().flatten().any(|check| !check.passed);
         let answered = report.tally.counts.accepted + report.tally.counts.refused > 0;
-        Ok(if broken || !answered { Exit::Failed } else { Exit::Done })
+        let failed = broken || !answered || report.tally.server_lost;
+        Ok(if failed { Exit::Failed } else { Exit::Done })
     }
 
     fn operator(&self, config: &Config) -> Result<Option<Api>, Failure> {
@@ -280,14 +281,15 @@ fn page(report: &Report, checks: Option<&[Check]>, style: Style) -> String {
     page += &senders_table(tally, style);
     page.push('\n');
     page += &latency_table(tally, report.pace, style);
-    let late = tally.lateness.value_at_quantile(0.99);
+    let late = |quantile| millis(tally.lateness.value_at_quantile(quantile));
     if tally.given_up + tally.unsent + tally.retries > 0 || report.pace != Pace::Closed {
         page += &style.dim(&format!(
-            "  retries {} · given up {} · never sent {} · own lateness p99 {} ms\n",
+            "  retries {} · given up {} · never sent {} · own lateness p50 {} p99 {} ms\n",
             thousands(tally.retries),
             thousands(tally.given_up),
             thousands(tally.unsent),
-            millis(late),
+            late(0.50),
+            late(0.99),
         ));
     }
     if let Some(checks) = checks {

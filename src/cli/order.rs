@@ -46,7 +46,7 @@ pub(super) struct Order {
 }
 
 enum Caller {
-    Client(Credentials),
+    Client(Box<Credentials>),
     Shopper(Box<Shopper>),
 }
 
@@ -79,7 +79,9 @@ impl Order {
                 let shopper = Shopper::new(self.user, pass.to_owned(), key.to_owned());
                 Ok(Caller::Shopper(Box::new(shopper)))
             }
-            (client, _) => Ok(Caller::Client(shop::credentials(client.as_deref(), config)?)),
+            (client, _) => {
+                Ok(Caller::Client(Box::new(shop::credentials(client.as_deref(), config)?)))
+            }
         }
     }
 }

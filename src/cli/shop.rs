@@ -85,7 +85,16 @@ pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Does `work`; Ctrl-C in the meantime sets the `Stop` that it is handed.
+/// Waits for Ctrl-C or SIGTERM.
+pub(super) async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Does `work`; Ctrl-C or SIGTERM in the meantime sets the `Stop` that it is handed.
 pub(super) fn until_interrupted<R>(work: impl FnOnce(&Stop) -> R) -> std::io::Result<R> {
     let stop = Stop::default();
     let (done, is_done) = tokio::sync::oneshot::channel::<()>();
@@ -94,8 +103,8 @@ pub(super) fn until_interrupted<R>(work: impl FnOnce(&Stop) -> R) -> std::io::Re
         scope.spawn(|| {
             runtime.block_on(async {
                 tokio::select! {
-                    interrupted = tokio::signal::ctrl_c() => {
-                        if interrupted.is_ok() {
+                    outcome = interrupted() => {
+                        if outcome.is_ok() {
                             stop.stop();
                         }
                     }

@@ -21,7 +21,7 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{health, orders, products, session};
+use super::{health, orders, products, refused, session};
 use crate::guard::{Now, PassCache, Request};
 use crate::place_order::Node;
 
@@ -106,10 +106,7 @@ pub async fn respond(
     request: http::Request<Incoming>,
 ) -> Reply {
     let (head, body) = request.into_parts();
-    let Coded { code, mut reply } = match UnderWay::enter(&thread) {
-        Some(_under_way) => handle(&thread, peer, &head, body).await,
-        None => thread.prepared.problem(Code::Overloaded).retry_after_us(1_000_000),
-    };
+    let Coded { code, mut reply } = handle(&thread, peer, &head, body).await;
     thread.counters.count(code);
     if let Some(origin) = thread.cors.allowed(&head.headers) {
         Cors::open(&mut reply, origin);
@@ -125,6 +122,10 @@ async fn handle(thread: &Rc<PublicThread>, peer: IpAddr, head: &Parts, body: Inc
         Ok(body) => body,
         Err(code) => return thread.prepared.problem(code),
     };
+    // Only now: a body that trickles in holds its connection, not a place that others wait for.
+    let Some(_under_way) = UnderWay::enter(thread) else {
+        return thread.prepared.problem(Code::Overloaded).retry_after_us(1_000_000);
+    };
     let received = Received { head, body, peer };
     if head.method == Method::POST && received.target() == "/order" {
         return orders::place(thread, &received).await;
@@ -138,19 +139,27 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (received.head.method.as_str(), segments.as_slice()) {
         ("POST", ["order"]) => orders::place(thread, received).await,
-        ("POST", ["session"]) => session::open(thread, received),
-        ("GET", ["orders"]) => orders::feed(thread, received).await,
-        ("GET", ["orders", id]) => orders::show(thread, received, id).await,
+        ("POST", ["session"]) => session::open(thread, received).not_stored(),
+        ("GET", ["orders"]) => orders::feed(thread, received).await.not_stored(),
+        ("GET", ["orders", id]) => orders::show(thread, received, id).await.not_stored(),
         ("POST", ["orders", id, "cancel"]) => orders::cancel(thread, received, id).await,
         ("GET", ["products", id]) => products::show(thread, received, id),
         ("GET", ["livez"]) => health::livez(),
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
-        ("GET", ["openapi.json"]) => reply::json(Code::Ok, super::openapi::json()),
+        ("GET", ["openapi.json"]) => openapi(thread, received),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
         (_, ["orders" | "livez" | "readyz" | "openapi.json"]) | (_, ["orders" | "products", _]) => {
             other_method(thread, "GET")
         }
         _ => thread.prepared.problem(Code::NotFound),
+    }
+}
+
+/// The document is large, so who asks for it again and again is limited like everybody else.
+fn openapi(thread: &PublicThread, received: &Received<'_>) -> Coded {
+    match thread.shared.guard.anyone(&received.view(), thread.now()) {
+        Ok(_rate) => reply::json(Code::Ok, super::openapi::json()),
+        Err(refused) => refused::answer(thread, &refused),
     }
 }
 
@@ -176,7 +185,27 @@ async fn receive(thread: &PublicThread, head: &Parts, body: Incoming) -> Result<
     }
 }
 
+/// What is read and thrown away of a body that is too large, in bytes: to close with bytes unread resets the
+/// connection, and the client may never see why it was refused.
+const DISCARDED_BYTES_MAX: u64 = 64 * 1_024;
+
 async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Code> {
+    let read = collect(&mut body, bytes_max).await;
+    if let Err(Code::BodyTooLarge) = read {
+        discard(&mut body).await;
+    }
+    read
+}
+
+async fn discard(body: &mut Incoming) {
+    let mut discarded_bytes = 0;
+    while body.size_hint().lower().saturating_add(discarded_bytes) <= DISCARDED_BYTES_MAX {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        discarded_bytes += frame.data_ref().map_or(1, |data| data.len() as u64);
+    }
+}
+
+async fn collect(body: &mut Incoming, bytes_max: usize) -> Result<Bytes, Code> {
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Code::BodyTooLarge);
     }

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -46,6 +46,12 @@ impl Coded {
     #[must_use]
     pub fn replayed(self) -> Self {
         self.with(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))
+    }
+
+    /// Says that no cache may keep it: it is one person's, or holds a secret.
+    #[must_use]
+    pub fn not_stored(self) -> Self {
+        self.with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
     /// Sets `Retry-After` to whole seconds, at least 1.

@@ -148,7 +148,7 @@ impl Sender {
                 none.insert(opened.unwrap_or(Err(WireError::TimedOut))?)
             }
         };
-        self.write(shot, due_us, &mut line.request);
+        let sent_ms = self.write(shot, due_us, &mut line.request);
         let exchange = tokio::time::timeout(limit, connection.exchange(&line.request)).await;
         let response = exchange.unwrap_or(Err(WireError::TimedOut))?;
         let now_us = self.clock.monotonic_us();
@@ -158,23 +158,25 @@ impl Sender {
         self.tally.borrow_mut().answered(shot.trick, &answer, latency_us);
         self.recent.borrow_mut().saturating_record(latency_us);
         let next = self.after(shot, &answer, retries);
+        if shot.trick == Trick::Order && !answer.is_open() && matches!(next, Next::Done) {
+            // What is decided is overheard: to replay it must never win anything.
+            self.choices.borrow_mut().overhear(Shot { time_ms: Some(sent_ms), ..*shot });
+        }
         if response.close {
             line.connection = None;
         }
         Ok(next)
     }
 
-    /// Signs as late as possible: the time in the request is the time at which it goes out.
-    fn write(&self, shot: &Shot, due_us: u64, request: &mut Vec<u8>) {
+    /// Signs as late as possible: the time in the request is the time at which it goes out, in Unix
+    /// milliseconds of the server.
+    fn write(&self, shot: &Shot, due_us: u64, request: &mut Vec<u8>) -> u64 {
         let now_ms = self.now_ms();
         request.clear();
         self.writer.borrow_mut().write(shot, now_ms, request);
         let lateness_us = self.clock.monotonic_us().saturating_sub(due_us);
         self.tally.borrow_mut().lateness.saturating_record(lateness_us);
-        if shot.trick == Trick::Order {
-            let overheard = Shot { time_ms: Some(shot.time_ms.unwrap_or(now_ms)), ..*shot };
-            self.choices.borrow_mut().overhear(overheard);
-        }
+        now_ms
     }
 
     /// The server's time as far as it is known, in Unix milliseconds.

@@ -36,7 +36,8 @@ impl Live {
         let passed_ms = snapshot.elapsed_ms.saturating_sub(self.elapsed_ms).max(1);
         let rate = snapshot.ended.saturating_sub(self.ended) * 1_000 / passed_ms;
         (self.ended, self.elapsed_ms) = (snapshot.ended, snapshot.elapsed_ms);
-        self.bar.set_position(position);
+        // Retries come on top of what the bar counts.
+        self.bar.set_position(position.min(self.bar.length().unwrap_or(position)));
         self.bar.set_message(format!(
             "{}/s  accepted {}  refused {}  p50 {} p99 {} ms",
             thousands(rate),

@@ -212,6 +212,8 @@ pub fn senders_table(tally: &Tally, style: Style) -> String {
                 None => phrases.push((phrase, count)),
             }
         }
+        // What was sold comes first, however little it is beside the refusals.
+        phrases.sort_by_key(|(phrase, _)| phrase != ACCEPTED);
         let phrases = phrases.into_iter().map(|(phrase, count)| {
             let shown = format!("{} {phrase}", thousands(count));
             if phrase == ACCEPTED { style.good(&shown) } else { shown }
@@ -261,7 +263,7 @@ pub fn latency_table(tally: &Tally, pace: Pace, style: Style) -> String {
 /// The rules that were checked, one a line.
 pub fn rules_table(checks: &[Check], style: Style) -> String {
     let mut out = String::new();
-    let heading = format!("  {:<8}{:<46}found", "rule", "");
+    let heading = format!("  {:<8}{:<46}found", "rule", "what must hold");
     let _ = writeln!(out, "{}", style.dim(&heading));
     for check in checks {
         let rule = if check.rule == 0 { " ".to_owned() } else { check.rule.to_string() };

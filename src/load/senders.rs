@@ -88,7 +88,7 @@ impl Senders {
         }
     }
 
-    /// An honest request has been on the wire, where replaying senders listen. Its time must be set.
+    /// An honest request was answered, and replaying senders have listened. Its time must be set.
     pub fn overhear(&mut self, shot: Shot) {
         self.overheard = Some(shot);
     }

@@ -15,8 +15,8 @@ use super::target::Target;
 use crate::clock::Clock;
 use crate::sale::UserId;
 
-/// Most buyers of one run.
-pub const BUYERS_MAX: usize = 1_000_000;
+/// Most buyers of one run: each takes about 1.5 KB, most of it the prepared HMAC key.
+pub const BUYERS_MAX: usize = 500_000;
 /// Connections over which passes are obtained.
 const CONNECTIONS: usize = 16;
 /// Retries of one session call that was answered 429 or 503.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, ApiError};
+use super::report::thousands;
 use super::tally::Tally;
 use crate::sale::{BuyerRef, OrderId, ProductId};
 
@@ -160,7 +161,8 @@ pub fn check(books: &Books, told: &Told<'_>) -> Vec<Check> {
     let mut add = |rule, name, passed, found| checks.push(Check { rule, name, passed, found });
 
     let (sold, capacity) = (product.sold, product.capacity);
-    add(1, "never more sold than there is", sold <= capacity, format!("{sold} of {capacity}"));
+    let sold_of = format!("{} of {}", thousands(sold), thousands(capacity));
+    add(1, "never more sold than there is", sold <= capacity, sold_of.clone());
 
     let most = most_of_one_buyer(&counting);
     let limit = product.per_buyer_limit.unwrap_or(u64::MAX);
@@ -171,7 +173,8 @@ pub fn check(books: &Books, told: &Told<'_>) -> Vec<Check> {
     add(1, "no buyer above the limit", most <= limit, found);
 
     let (lost, twice) = lost_and_twice(&books.orders, told.accepted);
-    let found = format!("{} accepted, {lost} lost, {twice} twice", told.accepted.len());
+    let accepted = thousands(told.accepted.len() as u64);
+    let found = format!("{accepted} accepted, {lost} lost, {twice} twice");
     add(2, "every accepted order is in the ledger, once", lost + twice == 0, found);
 
     let distinct = told.accepted.iter().collect::<HashSet<_>>().len();
@@ -180,19 +183,17 @@ pub fn check(books: &Books, told: &Told<'_>) -> Vec<Check> {
     add(3, "one order for each attempt, for ever", again == 0, found);
 
     let untold = untold(&counting, told);
-    let found = format!("{untold} untold, {} without an answer", told.unanswered);
+    let found = format!("{untold} untold, {} without an answer", thousands(told.unanswered));
     add(4, "no order that its buyer was not told of", untold <= told.unanswered, found);
 
     let rows = counting.len() as u64;
-    add(5, "orders in the ledger = units sold", rows == sold, format!("{rows} = {sold}"));
+    let found = format!("{} = {}", thousands(rows), thousands(sold));
+    add(5, "orders in the ledger = units sold", rows == sold, found);
     let pending = product.pending;
     add(5, "nothing pending at rest", pending == 0, format!("{pending} pending"));
 
     let demanded = told.sold_out > 0 || told.sold_before + told.demand >= capacity;
-    let found = match demanded {
-        true => format!("{sold} of {capacity}"),
-        false => format!("{sold} of {capacity}, demand was lower"),
-    };
+    let found = if demanded { sold_of } else { format!("{sold_of}, demand was lower") };
     add(5, "no unit lost: demand for all sells all", !demanded || sold == capacity, found);
 
     let wrong = told.wrongly_accepted;

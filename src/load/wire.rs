@@ -3,6 +3,7 @@
 //! It understands just what the contract's server sends: answers with a `Content-Length`. Anything else is
 //! an error, after which the connection must not be used again. One buffer a connection, kept.
 
+use std::cmp::Ordering;
 use std::io;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
@@ -117,6 +118,25 @@ pub struct Response<'a> {
     pub close: bool,
     /// The body.
     pub body: &'a [u8],
+}
+
+impl<'a> Response<'a> {
+    /// The one answer that `bytes` are; `None` while it is not whole. For whoever has bytes and no server,
+    /// such as a fuzzer.
+    ///
+    /// # Errors
+    /// [`WireError::Malformed`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Option<Self>, WireError> {
+        let Some(head) = Head::parse(bytes)? else { return Ok(None) };
+        let Head { status, retry_after_s, close, .. } = head;
+        match bytes.len().cmp(&(head.body_at + head.body_bytes)) {
+            Ordering::Less => Ok(None),
+            Ordering::Equal => {
+                Ok(Some(Self { status, retry_after_s, close, body: &bytes[head.body_at..] }))
+            }
+            Ordering::Greater => Err(WireError::Malformed("more came than was asked for")),
+        }
+    }
 }
 
 impl Connection {

@@ -187,7 +187,7 @@ impl SaleState {
                 reversed: order.reversed,
             }));
         }
-        if self.archived || self.terms.closes_at_ms.is_some_and(|at| log_time_ms >= at) {
+        if self.closed(log_time_ms) {
             return Some(Outcome::Closed);
         }
         if log_time_ms < self.terms.opens_at_ms {
@@ -423,6 +423,11 @@ impl SaleState {
     /// Whether the sale has been ended for ever.
     pub fn archived(&self) -> bool {
         self.archived
+    }
+
+    /// Whether the sale is over at this log time, by its closing or for ever.
+    pub fn closed(&self, log_time_ms: u64) -> bool {
+        self.archived || self.terms.closes_at_ms.is_some_and(|at_ms| log_time_ms >= at_ms)
     }
 
     /// How the sale stands when the clock says `now_ms`: the order of the checks in [`Self::refusal`].

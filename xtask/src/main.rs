@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 mod attack;
 mod bench;
+mod planted;
 mod soak;
 mod step;
 #[path = "../../tests/it/support/mod.rs"]
@@ -49,6 +50,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Plant bugs in a copy of the sources, one at a time: the simulation must catch each.
+    Planted {
+        /// Only those whose names contain this.
+        only: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,6 +65,7 @@ fn main() -> ExitCode {
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Refusal(options) => bench::refusal::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
+        Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

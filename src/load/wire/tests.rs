@@ -1,3 +1,5 @@
+//! The wire: answers in one piece and in many, and answers that are none.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -108,4 +110,45 @@ async fn a_second_answer_that_nobody_asked_for_is_an_error() {
         assert!(matches!(connection.exchange(b"a").await, Err(WireError::Malformed(_))));
     })
     .await;
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_whom_the_file_says_and_with_nobody_else() {
+    let mine = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(mine.signing_key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![mine.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let server = async {
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            // The one that trusts somebody else hangs up in the handshake.
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = [0; 16];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(&answer(200, "in private")).await.unwrap();
+        }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let target = |name: &str, pem: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        Target::parse(&url, Some(&path)).unwrap()
+    };
+    let client = async {
+        let wrong = target("other.pem", other.cert.pem());
+        assert!(Connection::open(&wrong, None).await.is_err());
+        let right = target("mine.pem", mine.cert.pem());
+        let mut connection = Connection::open(&right, None).await.unwrap();
+        assert_eq!(connection.exchange(b"a").await.unwrap().body, b"in private");
+    };
+    tokio::join!(client, server);
 }

@@ -89,8 +89,8 @@ fn sale(rng: &Rng, number: u64) -> (SaleOpened, u64) {
     let late = |chance| if rng.per_mille(chance) { rng.between(1, 6_000) } else { 0 };
     let terms = SaleOpened {
         capacity: rng.between(1, 9) as u32,
-        per_buyer_limit: rng.pick(&[1, 1, 2, 3]),
-        repeat_window_ms: rng.pick(&[0, 500, 3_000, 20_000]),
+        per_buyer_limit: rng.pick(&[1, 2, 2, 3]),
+        repeat_window_ms: rng.pick(&[0, 300, 1_500, 5_000, 20_000]),
         opens_at_ms: EPOCH_MS + late(300),
         closes_at_ms: rng.per_mille(150).then(|| EPOCH_MS + rng.between(2_000, 20_000)),
         key_fingerprints: KeyFingerprints::default(),
@@ -105,7 +105,7 @@ impl Faults {
         let some = |chances: &[u32]| if rng.per_mille(330) { rng.pick(chances) } else { 0 };
         Self {
             lost: some(&[20, 200]),
-            late: some(&[30, 300]),
+            late: some(&[100, 400]),
             repeated: some(&[50, 400]),
             unacknowledged: some(&[30, 200]),
             refused: some(&[50, 300]),

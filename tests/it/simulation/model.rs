@@ -87,6 +87,20 @@ impl Tally {
         }
     }
 
+    /// Takes over what became an order in fact, if the recount would have it otherwise: what is checked
+    /// after that is not to suffer from it.
+    pub fn follow(&mut self, entry: &LogEntry, claim: Outcome, expected: Outcome) {
+        match &entry.record {
+            Record::OrderProposed(proposal) if claim != expected => {
+                self.orders.retain(|row| row.offset != entry.offset);
+                if claim == Outcome::Confirmed {
+                    self.confirm(entry.offset, proposal);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn propose(&mut self, offset: u64, proposal: &OrderProposed) -> Outcome {
         if let Some(refusal) = self.refusal(proposal, self.log_time_ms) {
             return refusal;
@@ -96,6 +110,11 @@ impl Tally {
         if proposal.generation != self.generation || late || was_repeat {
             return Outcome::Stale;
         }
+        self.confirm(offset, proposal);
+        Outcome::Confirmed
+    }
+
+    fn confirm(&mut self, offset: u64, proposal: &OrderProposed) {
         self.orders.push(Row {
             id: proposal.order_id,
             buyer: proposal.buyer,
@@ -104,7 +123,6 @@ impl Tally {
             reversed: false,
             counts: true,
         });
-        Outcome::Confirmed
     }
 
     fn refusal(&self, proposal: &OrderProposed, time_ms: u64) -> Option<Outcome> {

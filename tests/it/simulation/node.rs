@@ -217,7 +217,8 @@ impl World for Visit {
         let applied = self.sim.nodes[self.node].borrow().applied.clone();
         applied.with_state(product, |state| {
             let (offset, generation) = (state.applied_offset(), state.generation());
-            self.basis.set(Some(Basis::Memory { offset, generation }));
+            let end_seen_age_us = self.sim.now_us() - applied.end_seen_us();
+            self.basis.set(Some(Basis::Memory { offset, generation, end_seen_age_us }));
             read(state)
         })
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use flux_gate::log::Decided;
-use flux_gate::place_order::{Answer, Attempt};
+use flux_gate::place_order::{Answer, Attempt, END_SEEN_AGE_US_MAX};
 use flux_gate::sale::{
     Book, BuyerRef, DuplicateReason, LogEntry, OrderId, Outcome, ProductId, Record, SaleState,
 };
@@ -21,15 +21,24 @@ pub struct Broken {
     pub how: String,
 }
 
-pub const RULE_1: &str = "rule 1 (never more than there is)";
-pub const RULE_2: &str = "rule 2 (accepted is an order, once)";
-pub const RULE_3: &str = "rule 3 (one order a key)";
-pub const RULE_4: &str = "rule 4 (refused is no order)";
-pub const RULE_5: &str = "rule 5 (at rest all is sold and nothing pends)";
-pub const RULE_6: &str = "rule 6 (stop means stop)";
-pub const AGREEMENT: &str = "agreement (same offset, same state)";
-pub const PROTOCOL: &str = "protocol (as recounted)";
-pub const SENT_ONCE: &str = "protocol (an attempt's record is sent once)";
+/// Never more than there is.
+pub const RULE_1: &str = "rule 1";
+/// Accepted is an order, once.
+pub const RULE_2: &str = "rule 2";
+/// One order a key.
+pub const RULE_3: &str = "rule 3";
+/// Refused is no order.
+pub const RULE_4: &str = "rule 4";
+/// At rest all is sold and nothing pends.
+pub const RULE_5: &str = "rule 5";
+/// Stop means stop.
+pub const RULE_6: &str = "rule 6";
+/// Same offset, same state.
+pub const AGREEMENT: &str = "agreement";
+/// As recounted.
+pub const PROTOCOL: &str = "protocol";
+/// An attempt's record is sent once.
+pub const SENT_ONCE: &str = "sent once";
 
 /// What all nodes must agree on at an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +56,7 @@ pub struct Digest {
 #[derive(Debug, Clone, Copy)]
 pub enum Basis {
     /// The state that a node had in memory.
-    Memory { offset: u64, generation: u64 },
+    Memory { offset: u64, generation: u64, end_seen_age_us: u64 },
     /// The log's decision.
     Log(Decided),
 }
@@ -75,6 +84,11 @@ struct Refusal {
 pub struct Rules {
     /// Whether a refusal that depends on the time binds: only if all clocks show the same.
     clocks_agree: bool,
+    /// Whether there is one node, which knows all that any node knows.
+    one_node: bool,
+    /// Whether to go on after the recount differs, to see which rule falls because of it.
+    goes_on: bool,
+    differs: Option<Broken>,
     book: Book,
     pub tallies: BTreeMap<ProductId, Tally>,
     outcomes: Vec<Outcome>,
@@ -85,15 +99,18 @@ pub struct Rules {
     /// Requests that were told that nothing was proposed, or that what was is void.
     void: Vec<usize>,
     /// Orders whose attempt had been refused by a node that did not know the latest generation, or by a
-    /// clock that was wrong: see README, "What the rules leave open".
+    /// clock that was wrong: see "What the rules leave open" in [`super`].
     pub open_cases: u64,
     pub broken: Option<Broken>,
 }
 
 impl Rules {
-    pub fn new(clocks_agree: bool) -> Self {
+    pub fn new(clocks_agree: bool, one_node: bool, goes_on: bool) -> Self {
         Self {
             clocks_agree,
+            one_node,
+            goes_on,
+            differs: None,
             book: Book::default(),
             tallies: BTreeMap::new(),
             outcomes: Vec::new(),
@@ -109,9 +126,16 @@ impl Rules {
 
     /// Notes the first rule that falls.
     pub fn demand(&mut self, holds: bool, rule: &'static str, how: impl FnOnce() -> String) {
-        if !holds && self.broken.is_none() {
-            self.broken = Some(Broken { rule, how: how() });
+        let note =
+            if rule == PROTOCOL && self.goes_on { &mut self.differs } else { &mut self.broken };
+        if !holds && note.is_none() {
+            *note = Some(Broken { rule, how: how() });
         }
+    }
+
+    /// What fell in this run; a rule rather than the recount.
+    pub fn verdict(&mut self) -> Option<Broken> {
+        self.broken.take().or_else(|| self.differs.take())
     }
 
     /// The log took a record: rules 1, 3, 4 and 6, then the recount.
@@ -119,7 +143,9 @@ impl Rules {
         let paused = self.tallies.get(&entry.product).is_some_and(|tally| tally.paused);
         let before_ms = self.digest(&entry.product).map_or(0, |digest| digest.log_time_ms);
         let claim = self.book.apply(entry);
-        let expected = self.tallies.entry(entry.product).or_default().take(entry);
+        let tally = self.tallies.entry(entry.product).or_default();
+        let expected = tally.take(entry);
+        tally.follow(entry, claim, expected);
         self.outcomes.push(claim);
         self.digests.push(self.digest(&entry.product));
         self.appended_us.push(now_us);
@@ -258,7 +284,13 @@ impl Rules {
 
     fn refused(&mut self, id: OrderId, answer: Answer, basis: Option<Basis>, now_us: u64) {
         let (offset, generation, before_us) = match basis {
-            Some(Basis::Memory { offset, generation }) => (offset, generation, now_us),
+            Some(Basis::Memory { offset, generation, end_seen_age_us }) => {
+                let in_sight = end_seen_age_us <= END_SEEN_AGE_US_MAX;
+                self.demand(in_sight, PROTOCOL, || {
+                    format!("{id} was refused by a state that was {end_seen_age_us} us old")
+                });
+                (offset, generation, now_us)
+            }
             Some(Basis::Log(decided)) => {
                 let index = decided.offset as usize - 1;
                 let generation = self.digests[index].as_ref().map_or(0, |d| d.generation);
@@ -266,6 +298,7 @@ impl Rules {
             }
             None => (0, 0, now_us),
         };
+        self.is_true(id, answer, offset);
         let archived = answer == Answer::Closed;
         let missed = self.confirmed.get(&id).filter(|order| order.offset <= offset && !archived);
         let missed = missed.map(|order| order.offset);
@@ -277,6 +310,20 @@ impl Rules {
         let refusal = Refusal { offset, generation, before_us, by_time, answer };
         self.refusals.entry(id).or_default().push(refusal);
         self.rule_4(id);
+    }
+
+    /// What a refusal says was so at the offset that it was based on.
+    fn is_true(&mut self, id: OrderId, answer: Answer, offset: u64) {
+        let then = (offset as usize).checked_sub(1).and_then(|index| self.digests[index].clone());
+        let holds = then.as_ref().is_some_and(|then| match answer {
+            Answer::SoldOut => then.sold == then.capacity,
+            Answer::Paused => then.paused,
+            _ => true,
+        });
+        let no_product = then.is_none() && answer == Answer::Closed;
+        self.demand(holds || no_product, PROTOCOL, || {
+            format!("{id} was answered {answer:?} at {then:?}")
+        });
     }
 
     /// No record that was sent for an attempt before its refusal becomes an order after it.
@@ -292,7 +339,8 @@ impl Rules {
             if order.offset <= refusal.offset || order.sent_us >= refusal.before_us {
                 continue;
             }
-            if order.generation > refusal.generation || (refusal.by_time && !self.clocks_agree) {
+            let knew_more = order.generation > refusal.generation && !self.one_node;
+            if knew_more || (refusal.by_time && !self.clocks_agree) {
                 self.open_cases += 1;
             } else {
                 fallen = Some((refusal.answer, refusal.offset));

@@ -78,6 +78,16 @@ pub struct Sim {
     trace: Option<RefCell<Vec<String>>>,
 }
 
+/// How to run a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Plain,
+    /// Tells its story.
+    Traced,
+    /// Goes on where the recount differs, to see which rule falls.
+    Survey,
+}
+
 /// What a run came to.
 pub struct Run {
     pub broken: Option<Broken>,
@@ -86,8 +96,8 @@ pub struct Run {
 }
 
 /// Runs one seed from beginning to end, or until a rule falls.
-pub fn run(seed: u64, traced: bool) -> Run {
-    let sim = Rc::new(Sim::new(seed, traced));
+pub fn run(seed: u64, how: How) -> Run {
+    let sim = Rc::new(Sim::new(seed, how));
     let broken = sim.to_the_end();
     sim.executor.clear();
     let trace = sim.trace.as_ref().map(RefCell::take).unwrap_or_default();
@@ -95,7 +105,7 @@ pub fn run(seed: u64, traced: bool) -> Run {
 }
 
 impl Sim {
-    fn new(seed: u64, traced: bool) -> Self {
+    fn new(seed: u64, how: How) -> Self {
         let rng = Rng::new(seed);
         let plan = Plan::draw(&rng);
         let faults = Faults::draw(&rng);
@@ -109,11 +119,15 @@ impl Sim {
             clients: RefCell::default(),
             requests: RefCell::default(),
             worker: RefCell::default(),
-            rules: RefCell::new(Rules::new(faults.clocks_agree())),
+            rules: RefCell::new(Rules::new(
+                faults.clocks_agree(),
+                plan.nodes == 1,
+                how == How::Survey,
+            )),
             places_leak: faults.places_leak(),
             phase: Cell::new(Phase::Faulty),
             counts: RefCell::default(),
-            trace: traced.then(RefCell::default),
+            trace: (how == How::Traced).then(RefCell::default),
             faults: RefCell::new(faults),
             plan,
             rng,
@@ -149,7 +163,7 @@ impl Sim {
             rules.demand(in_time, RULE_5, || "clients do not come to an end".to_owned());
         }
         self.counts.borrow_mut().insert("open cases", self.rules.borrow().open_cases);
-        self.rules.borrow_mut().broken.take()
+        self.rules.borrow_mut().verdict()
     }
 
     fn begin(self: &Rc<Self>) {

@@ -29,6 +29,9 @@ pub const HASTY_CONNECTIONS_PER_IP: usize = 8;
 /// The most connections of the hasty server.
 pub const HASTY_CONNECTIONS: usize = 64;
 
+/// The most attempts under way at once of the hasty server.
+pub const HASTY_ATTEMPTS: usize = 8;
+
 /// The running servers; they end when this is dropped.
 pub struct Servers {
     /// With the limits of production.
@@ -113,6 +116,7 @@ fn hasty_keys() -> String {
 header_timeout_ms = {HASTY_TIMEOUT_MS}
 body_timeout_ms = {HASTY_TIMEOUT_MS}
 idle_timeout_ms = 1000
+attempts_max = {HASTY_ATTEMPTS}
 connections_max = {HASTY_CONNECTIONS}
 connections_per_ip_max = {HASTY_CONNECTIONS_PER_IP}
 [session]

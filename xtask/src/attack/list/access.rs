@@ -177,6 +177,17 @@ pub const ATTACKS: &[Attack] = &[
         let control = leave(ORIGIN, "OPTIONS")?;
         Ok(Got::all(all).and(Got::of(control.as_deref() == Some(ORIGIN), "the shop's own may")))
     }),
+    Attack::new("session or order kept by a cache", "API8", "cache-control: no-store", |t| {
+        let product = t.sale(5)?;
+        let (order_id, shopper, _) = t.accepted(&product)?;
+        let show = Draft::new("GET", &format!("/orders/{order_id}"), "");
+        let session = t.session_draft(&shopper.user).sign(&t.client, t.now_ms());
+        let answers = [t.send(&session)?, t.send(&show.sign(&shopper.signer, t.now_ms()))?];
+        Ok(Got::all(answers.iter().map(|answer| {
+            let kept = answer.header("cache-control").unwrap_or("nothing");
+            Got::of(answer.status == 200 && kept == "no-store", format!("{} {kept}", answer.status))
+        })))
+    }),
     Attack::new("what an error tells", "API8", "nothing of the inside", |t| {
         let drafts = [
             Draft::new("GET", "/no/such/path", ""),

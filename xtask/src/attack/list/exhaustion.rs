@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Attack, Draft, Got, Target};
-use crate::attack::servers::{HASTY_CONNECTIONS, HASTY_CONNECTIONS_PER_IP, HASTY_TIMEOUT_MS};
+use crate::attack::servers::{
+    HASTY_ATTEMPTS, HASTY_CONNECTIONS, HASTY_CONNECTIONS_PER_IP, HASTY_TIMEOUT_MS,
+};
 use crate::attack::support::wire::{Answer, Connection};
 
 /// How much later than its time limit a slow sender may be ended, in seconds: the sweep, and a busy machine.
@@ -165,6 +167,41 @@ pub const ATTACKS: &[Attack] = &[
             t.must_have_sold(&product, 1)
         },
     ),
+    Attack::on_ours(
+        "half-sent orders as many as may be under way",
+        "OAT-015",
+        "others are served",
+        |t| {
+            let hasty = &t.ours()?.hasty;
+            let head = b"POST /order HTTP/1.1\r\nhost: gate.test\r\ncontent-length: 100\r\n\r\n{";
+            let mut held = Vec::new();
+            for _ in 0..3 * HASTY_ATTEMPTS {
+                let mut connection = Connection::open(hasty.public, hasty.address())?;
+                connection.write(head)?;
+                held.push(connection);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            let product = hasty.unique("p");
+            let order = Draft::order(&product, &hasty.unique("u"), &hasty.unique("k"));
+            let answer = hasty.send(&order.sign(&hasty.client, hasty.now_ms()))?;
+            drop(held);
+            // There is no such product; that is an answer all the same.
+            Ok(Got::refused(&answer, 404, "unknown_product"))
+        },
+    ),
+    Attack::on_ours("flood of calls that are open to all", "API4", "429 after the burst", |t| {
+        let from = t.address();
+        let mut all = Vec::new();
+        for path in ["/products/none", "/openapi.json"] {
+            let mut limited = 0;
+            for _ in 0..40 {
+                let answer = t.send_from(from, &Draft::new("GET", path, ""))?;
+                limited += usize::from(answer.status == 429);
+            }
+            all.push(Got::of(limited > 0, format!("{limited} of 40 refused: {path}")));
+        }
+        Ok(Got::all(all))
+    }),
     Attack::on_ours("answers that are never read", "OAT-015", "no more is read; ended", |t| {
         let hasty = &t.ours()?.hasty;
         let mut connection = Connection::open(hasty.public, hasty.address())?;

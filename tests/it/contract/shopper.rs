@@ -1,0 +1,119 @@
+//! What a shopper meets: a session, one's own order, a product, health, CORS.
+
+use super::*;
+
+fn session(gate: &Gate, user: &str) -> Signer {
+    let body = format!(r#"{{"userId":"{user}"}}"#);
+    let answer = gate.signed(&shop(), Draft::new("POST", "/session", body));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.member("userId"), user);
+    let session = answer.json();
+    assert!(session["expiresAt"].as_u64() > session["serverTime"].as_u64());
+    Signer::Shopper { pass: answer.member("pass"), session_key: answer.member("sessionKey") }
+}
+
+#[test]
+fn a_shopper_buys_with_a_pass_and_sees_the_own_order_alone() {
+    let gate = Gate::start("");
+    gate.init("phone", 5);
+    let (alice, bob) = (session(&gate, "alice"), session(&gate, "bob"));
+    let bought = gate.signed(&alice, Draft::order("phone", "alice", "key-1"));
+    assert_eq!(bought.summary(), "200 success");
+    let target = format!("/orders/{}", bought.member("orderId"));
+    let look = |who: &Signer| gate.signed(who, Draft::new("GET", &target, ""));
+    assert_eq!(look(&alice).summary(), "200 confirmed");
+    assert_eq!(look(&bob).summary(), "404 unknown");
+    assert_eq!(look(&shop()).summary(), "200 confirmed");
+    let others = gate.signed(&bob, Draft::order("phone", "alice", "key-9"));
+    assert_eq!(others.summary(), "403 user_mismatch");
+    let unsigned = gate.send(&Draft::new("GET", &target, ""));
+    assert_eq!(unsigned.summary(), "401 unauthorized");
+}
+
+#[test]
+fn a_product_shows_its_status_and_not_its_stock() {
+    let gate = Gate::start("");
+    let status = |id: &str| gate.send(&Draft::new("GET", &format!("/products/{id}"), ""));
+    assert_eq!(status("phone").summary(), "404 unknown_product");
+    gate.init("phone", 10);
+    assert_eq!(status("phone").summary(), "200 open");
+    for field in ["capacity", "sold", "remaining"] {
+        assert!(status("phone").json()[field].is_null(), "{field}");
+    }
+    gate.init("rare", 1);
+    assert_eq!(gate.order("rare", "alice", "key-1").summary(), "200 success");
+    assert_eq!(status("rare").summary(), "200 sold_out");
+    for n in 0..9 {
+        assert_eq!(gate.order("phone", &format!("user-{n}"), "key").summary(), "200 success");
+    }
+    assert_eq!(status("phone").summary(), "200 low");
+}
+
+#[test]
+fn health_description_and_unknown_paths() {
+    let gate = Gate::start("");
+    let get = |target: &str| gate.send(&Draft::new("GET", target, ""));
+    assert_eq!(get("/livez").summary(), "200 ok");
+    assert_eq!(get("/readyz").summary(), "200 ready");
+    let description = get("/openapi.json").json();
+    assert_eq!(description["openapi"], "3.1.0");
+    for path in description["paths"].as_object().expect("paths").keys() {
+        // Whatever is described exists on one of the listeners.
+        let path = path.replace(['{', '}'], "");
+        let public = get(&path).summary();
+        let operator = gate.operator("GET", &path, "", None).summary();
+        assert!(
+            !(public.starts_with("404 not_found") && operator.starts_with("404 not_found")),
+            "{path}: {public}, {operator}"
+        );
+    }
+    assert_eq!(get("/admin/products").summary(), "404 not_found", "operators' calls are not here");
+    assert_eq!(get("/order").summary(), "405 method_not_allowed");
+    assert_eq!(get("/order").header("allow"), Some("POST"));
+}
+
+#[test]
+fn only_listed_origins_may_call_from_a_browser() {
+    let gate = Gate::start("[http]\ncors_origins = [\"https://shop.example\"]");
+    let from = |origin: &str| {
+        let preflight = Draft::new("OPTIONS", "/order", "")
+            .set("origin", origin)
+            .set("access-control-request-method", "POST");
+        gate.send(&preflight)
+    };
+    let listed = from("https://shop.example");
+    assert_eq!(listed.status, 204);
+    assert_eq!(listed.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert!(
+        listed.header("access-control-allow-headers").is_some_and(|h| h.contains("x-signature"))
+    );
+    assert_eq!(from("https://evil.example").header("access-control-allow-origin"), None);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_shed_with_503() {
+    use crate::support::wire::Connection;
+    let gate = Gate::start("[http]\nconnections_max = 4");
+    let open = || Connection::open(gate.server.public, None).expect("a connection");
+    let held: Vec<_> = (0..4).map(|_| open()).collect();
+    std::thread::sleep(std::time::Duration::from_millis(200)); // all four are taken in
+    let shed = open().read().expect("an answer").expect("an answer");
+    assert_eq!((shed.status, shed.header("connection")), (503, Some("close")));
+    drop(held);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(gate.send(&Draft::new("GET", "/livez", "")).status, 200, "room again");
+}
+
+#[test]
+fn one_address_holds_no_more_connections_than_it_may() {
+    use crate::support::wire::Connection;
+    let gate = Gate::start("[http]\nconnections_per_ip_max = 2");
+    let open = |from: [u8; 4]| Connection::open(gate.server.public, Some(from.into())).unwrap();
+    let _held = [open([127, 0, 0, 7]), open([127, 0, 0, 7])];
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let third = open([127, 0, 0, 7]).read().expect("an answer").expect("an answer");
+    assert_eq!(third.status, 503);
+    let mut other = open([127, 0, 0, 8]);
+    other.write(&Draft::new("GET", "/livez", "").bytes()).unwrap();
+    assert_eq!(other.read().unwrap().unwrap().status, 200, "another address is not touched");
+}

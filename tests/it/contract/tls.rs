@@ -1,0 +1,87 @@
+//! TLS: HTTP/1.1 and HTTP/2 by ALPN, and nothing in clear on a listener that speaks TLS.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+
+struct Certificate {
+    config: String,
+    der: CertificateDer<'static>,
+    _dir: TempDir,
+}
+
+fn certificate() -> Certificate {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let pair = format!("tls_cert_file = {cert:?}\ntls_key_file = {key:?}\n");
+    let config = format!("[http]\nhttp2_streams_max = 8\n{pair}[admin]\n{pair}");
+    Certificate { config, der: made.cert.der().clone(), _dir: dir }
+}
+
+async fn connect(
+    to: std::net::SocketAddr,
+    certificate: &Certificate,
+    alpn: &[u8],
+) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.der.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let stream = TcpStream::connect(to).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+fn get(path: &str) -> http::Request<Empty<Bytes>> {
+    let uri = format!("https://localhost{path}");
+    http::Request::get(uri).header("host", "localhost").body(Empty::new()).unwrap()
+}
+
+#[test]
+fn both_protocols_on_both_listeners_and_nothing_in_clear() {
+    let certificate = certificate();
+    let gate = Gate::start(&certificate.config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for listener in [gate.server.public, gate.server.operator] {
+            let stream = connect(listener, &certificate, b"http/1.1").await;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            assert_eq!(sender.send_request(get("/livez")).await.unwrap().status(), 200);
+
+            let stream = connect(listener, &certificate, b"h2").await;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .unwrap();
+            tokio::spawn(connection);
+            // The first answer comes after the server's settings. From then on more at once than it
+            // lets a connection have queue at the client, and none fails.
+            assert_eq!(sender.send_request(get("/livez")).await.unwrap().status(), 200);
+            let answers: Vec<_> = (0..40).map(|_| sender.send_request(get("/livez"))).collect();
+            for answer in answers {
+                assert_eq!(answer.await.unwrap().status(), 200);
+            }
+        }
+    });
+    let clear = exchange(gate.server.public, None, &Draft::new("GET", "/livez", "").bytes());
+    assert!(!matches!(clear, Ok(Some(answer)) if answer.status == 200), "HTTP in clear is refused");
+}

@@ -16,11 +16,13 @@ use crate::sale::{Outcome, ProductId, Record, UserId};
 
 pub mod applied;
 mod delivery;
+#[cfg(test)]
 pub mod memory;
 pub mod sqlite;
 
 pub use applied::{Applied, AppliedBatch, Level, Observer};
 pub use delivery::{NextBatch, Undecided};
+#[cfg(test)]
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;
 
@@ -32,6 +34,7 @@ pub enum OrderLog {
     /// An append-only SQLite table with one writer and group commit.
     Sqlite(SqliteLog),
     /// Records in memory that are decided when the owner says so: for simulation and tests.
+    #[cfg(test)]
     Memory(MemoryLog),
 }
 
@@ -90,6 +93,7 @@ impl OrderLog {
     pub fn applied(&self) -> &Arc<Applied> {
         match self {
             Self::Sqlite(log) => log.applied(),
+            #[cfg(test)]
             Self::Memory(log) => log.applied(),
         }
     }
@@ -98,6 +102,7 @@ impl OrderLog {
     pub fn stop(&self) {
         match self {
             Self::Sqlite(log) => log.stop(),
+            #[cfg(test)]
             Self::Memory(_) => {}
         }
     }
@@ -107,6 +112,7 @@ impl OrderLog {
     pub fn handle(&self) -> LogHandle {
         let (inbox, way) = match self {
             Self::Sqlite(log) => (log.ports().open(), Way::Sqlite(log.queue())),
+            #[cfg(test)]
             Self::Memory(log) => (log.ports().open(), Way::Memory(log.clone())),
         };
         LogHandle { inbox, way }
@@ -121,6 +127,7 @@ pub struct LogHandle {
 
 enum Way {
     Sqlite(sqlite::Queue),
+    #[cfg(test)]
     Memory(MemoryLog),
 }
 
@@ -140,6 +147,7 @@ impl LogHandle {
         let queued = Queued { append, ticket: undecided.ticket() };
         let sent = match &self.way {
             Way::Sqlite(queue) => queue.try_send(queued),
+            #[cfg(test)]
             Way::Memory(log) => log.try_send(queued),
         };
         match sent {

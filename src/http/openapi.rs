@@ -1,4 +1,4 @@
-//! The API's description (OpenAPI 3.1), from the code: statuses come from the table of [`Code`], schemas
+//! The API's description (OpenAPI 3.1), from the code: statuses come from the table of `Code`, schemas
 //! from the types that handlers read and write, and the examples of problems are what
 //! [`reply::problem_body`] writes.
 //!

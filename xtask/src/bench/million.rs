@@ -1,7 +1,6 @@
 //! A store of a million orders: how long a start takes, and what an order takes in memory.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -77,15 +76,13 @@ fn fill(dir: &Path, orders: u32, clock: &Clock) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    let log = Arc::new(OrderLog::Sqlite(log));
+    let shared = OrderLog::Sqlite(log.clone());
     runtime.block_on(local.run_until(async {
-        let handle = log.handle();
+        let handle = shared.handle();
         propose_all(&handle, &keys, orders, clock).await
     }))?;
     let seconds = begun.elapsed().as_secs_f64();
-    if let OrderLog::Sqlite(log) = log.as_ref() {
-        log.stop();
-    }
+    log.stop();
     Ok(seconds)
 }
 

@@ -90,6 +90,7 @@ fn plant(root: &Path, tree: &Path, bug: &Bug) -> Result<Verdict> {
 }
 
 /// Builds the copy and runs its simulation.
+#[allow(clippy::disallowed_methods, reason = "the real time that it takes is shown")]
 fn simulate(root: &Path, tree: &Path) -> Result<Verdict> {
     let begun = Instant::now();
     let built = cargo(root, tree).arg("--no-run").output()?;

@@ -86,7 +86,7 @@ impl Case {
         Self { name: name.into(), to_operator: false, bytes: bytes.into(), expect }
     }
 
-    fn to_operator(mut self) -> Self {
+    fn for_operator(mut self) -> Self {
         self.to_operator = true;
         self
     }

@@ -12,7 +12,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = bodies();
     cases.extend(paths());
     cases.extend(heads());
-    cases.into_iter().map(Case::to_operator).collect()
+    cases.into_iter().map(Case::for_operator).collect()
 }
 
 fn call(method: &str, path: &str, body: impl Into<Vec<u8>>) -> Draft {

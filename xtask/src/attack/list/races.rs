@@ -71,10 +71,14 @@ pub const ATTACKS: &[Attack] = &[
                     draft.sign(&open.client, open.now_ms())
                 })
                 .collect();
+            let mut last = None;
             for draft in &drafts {
                 let mut connection = Connection::open(open.public, open.address())?;
                 connection.write_what_it_takes(&draft.bytes());
+                // Hangs up one request later, so that some are under way by then.
+                last = Some(connection);
             }
+            drop(last);
             let answers = at_once(open, drafts)?;
             let settled = answers
                 .iter()

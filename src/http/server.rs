@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +28,7 @@ use super::operator::desk::Desk;
 use super::operator::{self, Operator};
 use super::public::{self, PublicThread};
 use super::shared::Shared;
+use crate::config;
 use crate::place_order::Node;
 
 /// Pause after an accept that failed (out of file descriptors, most likely), in milliseconds.
@@ -82,7 +84,7 @@ impl Running {
         let (phase, watcher) = watch::channel(Phase::Serving);
         let mut threads = Vec::new();
         let mut workers = Vec::new();
-        let addresses = Arc::new(PerAddress::new(shared.config.http.connections_per_ip_max));
+        let addresses = Arc::new(PerAddress::new(&shared.config.http));
         for index in 0..shared.counters.len() {
             let (sender, inbox) = mpsc::unbounded_channel();
             workers.push(Worker { sender, open: Arc::default() });
@@ -321,9 +323,10 @@ async fn drained(connections: &Rc<Connections>, timeout_ms: u64) {
     }
 }
 
-/// How many connections each address has (IPv6: each /64).
+/// How many connections each address has (IPv6: each /64). A trusted proxy speaks for many and has no limit.
 struct PerAddress {
     max: usize,
+    proxies: Vec<IpNet>,
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -331,12 +334,14 @@ struct PerAddress {
 struct AddressPlace(Option<(Arc<PerAddress>, IpAddr)>);
 
 impl PerAddress {
-    fn new(max: usize) -> Self {
-        Self { max, open: Mutex::default() }
+    fn new(http: &config::Http) -> Self {
+        let (max, proxies) = (http.connections_per_ip_max, http.trusted_proxies.clone());
+        Self { max, proxies, open: Mutex::default() }
     }
 
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
-        if self.max == 0 {
+        let peer = peer.to_canonical();
+        if self.max == 0 || self.proxies.iter().any(|proxies| proxies.contains(&peer)) {
             return Some(AddressPlace(None));
         }
         let address = prefix(peer);
@@ -364,7 +369,7 @@ impl Drop for AddressPlace {
 }
 
 fn prefix(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
+    match peer {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),
     }

@@ -78,14 +78,14 @@ enum Expect {
 /// One case.
 struct Case {
     name: String,
-    to_operator: bool,
+    for_operator: bool,
     bytes: Vec<u8>,
     expect: Expect,
 }
 
 impl Case {
     fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>, expect: Expect) -> Self {
-        Self { name: name.into(), to_operator: false, bytes: bytes.into(), expect }
+        Self { name: name.into(), for_operator: false, bytes: bytes.into(), expect }
     }
 
     fn may_be_unanswered(&self) -> bool {
@@ -93,7 +93,7 @@ impl Case {
     }
 
     fn for_operator(mut self) -> Self {
-        self.to_operator = true;
+        self.for_operator = true;
         self
     }
 }
@@ -204,7 +204,7 @@ fn run(server: &Server, cases: &[Case]) -> Vec<String> {
                 scope.spawn(move || {
                     let mut failures = Vec::new();
                     for case in cases.iter().skip(thread).step_by(THREADS) {
-                        let to = if case.to_operator { server.operator } else { server.public };
+                        let to = if case.for_operator { server.operator } else { server.public };
                         let wrong = match first_answer(to, case) {
                             Ok(answer) => judge(case, answer.as_ref()),
                             Err(error) => Some(error),

@@ -1,8 +1,14 @@
 //! The one integration test binary: one link, many modules.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure and wait: the ban on clocks is for what they test"
+)]
+
 mod bad_input;
 mod contract;
 mod crash;
+mod documents;
 mod faults;
 mod fuzz_replay;
 mod program;

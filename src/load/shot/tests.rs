@@ -1,3 +1,5 @@
+//! The shots: what each kind of sender sends.
+
 use std::sync::Arc;
 
 use super::super::sessions::Credentials;

@@ -1,3 +1,5 @@
+//! The checks of the rules, on books that keep and that break them.
+
 use super::*;
 
 fn order(byte: u8, buyer: u8) -> LedgerOrder {

@@ -1,3 +1,5 @@
+//! The wire: answers in one piece and in many, and answers that are none.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

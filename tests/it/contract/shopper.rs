@@ -103,3 +103,17 @@ fn connections_beyond_the_limit_are_shed_with_503() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(gate.send(&Draft::new("GET", "/livez", "")).status, 200, "room again");
 }
+
+#[test]
+fn one_address_holds_no_more_connections_than_it_may() {
+    use crate::support::wire::Connection;
+    let gate = Gate::start("[http]\nconnections_per_ip_max = 2");
+    let open = |from: [u8; 4]| Connection::open(gate.server.public, Some(from.into())).unwrap();
+    let _held = [open([127, 0, 0, 7]), open([127, 0, 0, 7])];
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let third = open([127, 0, 0, 7]).read().expect("an answer").expect("an answer");
+    assert_eq!(third.status, 503);
+    let mut other = open([127, 0, 0, 8]);
+    other.write(&Draft::new("GET", "/livez", "").bytes()).unwrap();
+    assert_eq!(other.read().unwrap().unwrap().status, 200, "another address is not touched");
+}

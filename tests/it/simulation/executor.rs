@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use super::rng::Rng;
 
@@ -132,7 +132,7 @@ impl<E> Executor<E> {
             return;
         };
         let waker = Waker::from(Arc::new(TaskWaker { task, ready: self.ready.clone() }));
-        if let Poll::Pending = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
             self.tasks.borrow_mut().insert(task, future);
         }
     }

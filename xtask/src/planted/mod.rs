@@ -60,7 +60,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
     if let Some(Found { seed, fallen }) = sound.found {
         bail!("without any bug planted, seed {seed} breaks {fallen}");
     }
-    println!("{:<60} {:>6} {:>5}  {}", "bug", "seed", "s", "what fell, in how many seeds");
+    println!("{:<60} {:>6} {:>5}  what fell, in how many seeds", "bug", "seed", "s");
     println!("{:<60} {:>6} {:>5.0}  -", "(none)", "-", sound.seconds);
     let mut survivors = Vec::new();
     let chosen = BUGS.iter().filter(|bug| only.is_none_or(|only| bug.name.contains(only)));

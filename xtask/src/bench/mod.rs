@@ -35,6 +35,9 @@ pub struct Options {
     /// One pair of short runs by the programs that are there: to see that it works, not to measure.
     #[arg(long, conflicts_with = "full")]
     smoke: bool,
+    /// Length of a run in seconds, for those who look at a profile meanwhile.
+    #[arg(long)]
+    seconds: Option<u64>,
     /// Only the parts whose names contain this: sold-out, shoppers, accepted, latency, buyers, refusal,
     /// million.
     #[arg(long, value_name = "WORD")]
@@ -70,7 +73,7 @@ impl Scale {
             orders: 1_000_000,
             shoppers: 10_000,
         };
-        match (options.full, options.smoke) {
+        let mut scale = match (options.full, options.smoke) {
             (true, _) => Self {
                 effort: effort(15, 15_000, 2_000),
                 buyers_pairs: 9,
@@ -87,7 +90,11 @@ impl Scale {
                 shoppers: 5_000,
             },
             _ => usual,
+        };
+        if let Some(seconds) = options.seconds {
+            scale.effort.window = Duration::from_secs(seconds);
         }
+        scale
     }
 }
 

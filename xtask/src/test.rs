@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { name: "examples in the documentation", run: doc_tests },
     Step { name: "documentation", run: documentation },
     Step { name: "attacks", run: attacks },
+    Step { name: "planted bugs", run: planted },
     Step { name: "licences, advisories", run: deny },
 ];
 
@@ -156,6 +157,21 @@ fn attacks(name: &str) -> anyhow::Result<Outcome> {
     // A harness that could not run is a failure too.
     let failed = if output.success { succeeded } else { succeeded.max(1) };
     Ok(Outcome::Ran { passed: blocked, failed, output: output.text })
+}
+
+/// The simulation must catch every one of them.
+fn planted(name: &str) -> anyhow::Result<Outcome> {
+    let output = step::run(name, this_program()?.arg("planted"))?;
+    let counts = output.text.lines().find_map(|line| {
+        let (planted, rest) = line.split_once(" bugs planted, ")?;
+        let caught = rest.strip_suffix(" caught")?;
+        Some((planted.parse::<u64>().ok()?, caught.parse::<u64>().ok()?))
+    });
+    let (planted, caught) = counts.unwrap_or_default();
+    let missed = planted.saturating_sub(caught);
+    // One that could not be planted is a failure too.
+    let failed = if output.success { missed } else { missed.max(1) };
+    Ok(Outcome::Ran { passed: caught, failed, output: output.text })
 }
 
 fn this_program() -> anyhow::Result<Command> {

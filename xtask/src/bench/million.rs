@@ -83,9 +83,7 @@ fn fill(dir: &Path, orders: u32, clock: &Clock) -> anyhow::Result<f64> {
         propose_all(&handle, &keys, orders, clock).await
     }))?;
     let seconds = begun.elapsed().as_secs_f64();
-    if let OrderLog::Sqlite(log) = log.as_ref() {
-        log.stop();
-    }
+    log.stop();
     Ok(seconds)
 }
 

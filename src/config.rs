@@ -65,7 +65,7 @@ pub struct Http {
     pub threads: usize,
     /// Open connections; a further one is answered 503 and closed.
     pub connections_max: usize,
-    /// Open connections of one address (IPv4 /32, IPv6 /64); 0 is off.
+    /// Open connections of one address (IPv4 /32, IPv6 /64), trusted proxies excepted; 0 is off.
     pub connections_per_ip_max: usize,
     /// Attempts that are under way at once on this node; a further one is answered 503.
     pub attempts_max: usize,
@@ -99,7 +99,7 @@ impl Default for Http {
             tls_key_file: None,
             threads: 0,
             connections_max: 20_000,
-            connections_per_ip_max: 0,
+            connections_per_ip_max: 2_000,
             attempts_max: 10_000,
             body_bytes_max: 1_024,
             header_bytes_max: 16_384,

@@ -112,7 +112,12 @@ pub static KEYS: &[Key] = &[
     key!(Path, http.tls_key_file, |c| c.http.tls_key_file.as_deref(), "private key, PEM"),
     number!(http.threads, 0, 1_024, "worker threads; 0 is one a core"),
     number!(http.connections_max, 1, 1_000_000, "open connections"),
-    number!(http.connections_per_ip_max, 0, 1_000_000, "open connections of one address; 0 is off"),
+    number!(
+        http.connections_per_ip_max,
+        0,
+        1_000_000,
+        "open connections of one address, trusted proxies excepted; 0 is off"
+    ),
     number!(http.attempts_max, 1, 1_000_000, "attempts under way at once"),
     number!(http.body_bytes_max, 256, 65_536, "size of a body, bytes"),
     // 8 KiB is the least that the HTTP library takes.

@@ -63,8 +63,10 @@ pub fn run(only: Option<&str>) -> Result<()> {
     println!("{:<60} {:>6} {:>5}  what fell, in how many seeds", "bug", "seed", "s");
     println!("{:<60} {:>6} {:>5.0}  -", "(none)", "-", sound.seconds);
     let mut survivors = Vec::new();
+    let mut planted = 0;
     let chosen = BUGS.iter().filter(|bug| only.is_none_or(|only| bug.name.contains(only)));
     for bug in chosen {
+        planted += 1;
         let verdict = plant(root, &tree, bug).with_context(|| bug.name)?;
         let found = verdict.found.unwrap_or_else(|| {
             survivors.push(bug.name);
@@ -73,6 +75,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
         let (seed, fallen) = (found.seed, found.fallen);
         println!("{:<60} {seed:>6} {:>5.0}  {fallen}", bug.name, verdict.seconds);
     }
+    println!("{planted} bugs planted, {} caught", planted - survivors.len());
     ensure!(survivors.is_empty(), "the simulation does not catch: {}", survivors.join("; "));
     Ok(())
 }
@@ -90,6 +93,7 @@ fn plant(root: &Path, tree: &Path, bug: &Bug) -> Result<Verdict> {
 }
 
 /// Builds the copy and runs its simulation.
+#[allow(clippy::disallowed_methods, reason = "the real time that it takes is shown")]
 fn simulate(root: &Path, tree: &Path) -> Result<Verdict> {
     let begun = Instant::now();
     let built = cargo(root, tree).arg("--no-run").output()?;

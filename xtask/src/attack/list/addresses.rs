@@ -81,7 +81,7 @@ pub const ATTACKS: &[Attack] = &[
         let mut sent = 0;
         // From just before a full second to just after it.
         let first = t.seconds();
-        while t.seconds() - first < 0.3 {
+        while t.seconds() - first < 0.3 || sent < 3 * BURST {
             passed += usize::from(t.send_from(from, &forged())?.status != 429);
             sent += 1;
         }
@@ -110,12 +110,14 @@ pub const ATTACKS: &[Attack] = &[
     Attack::on_ours("one buyer from many addresses", "OAT-005", "429 slow_down", |t| {
         let product = t.sale(5)?;
         let shopper = t.shopper()?;
+        let started = t.seconds();
         let mut passed = 0;
         for _ in 0..40 {
             passed += usize::from(t.send(&t.order(&product, &shopper))?.status != 429);
         }
-        Ok(Got::of(passed <= 10, format!("{passed} of 40 passed"))
-            .and(t.must_have_sold(&product, 1)?))
+        let allowed = 5.0 + 5.0 * (t.seconds() - started) + 1.0;
+        let what = format!("{passed} of 40 passed, {allowed:.0} may");
+        Ok(Got::of(passed as f64 <= allowed, what).and(t.must_have_sold(&product, 1)?))
     }),
     Attack::on_ours("people behind one address are locked out", "OAT-021", "all are served", |t| {
         let product = t.sale(100)?;
@@ -241,7 +243,9 @@ fn limited_from(
         statuses.insert(answer.status);
     }
     let allowed = BURST as f64 + RATE * (target.seconds() - started) + 1.0;
-    let limited = passed as f64 <= allowed && statuses.contains(&429);
+    // On a machine so slow that all of them may pass, none need be refused.
+    let refused = statuses.contains(&429) || allowed >= count as f64;
+    let limited = passed as f64 <= allowed && refused;
     Ok(Got::of(limited, format!("{passed} of {count} passed, {allowed:.0} may")))
 }
 

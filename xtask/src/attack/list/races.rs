@@ -58,6 +58,36 @@ pub const ATTACKS: &[Attack] = &[
         let got = Got::of(reversed == 1 && again == 0, words(&answers));
         Ok(got.and(open.must_have_sold(&product, 0)?))
     }),
+    Attack::on_ours(
+        "200 buyers who hang up at once, and ask again",
+        "API6",
+        "one order each",
+        |t| {
+            let open = &t.ours()?.open;
+            let product = open.sale(1_000)?;
+            let drafts: Vec<Draft> = (0..200)
+                .map(|_| {
+                    let draft = Draft::order(&product, &open.unique("u"), &open.unique("k"));
+                    draft.sign(&open.client, open.now_ms())
+                })
+                .collect();
+            let mut last = None;
+            for draft in &drafts {
+                let mut connection = Connection::open(open.public, open.address())?;
+                connection.write_what_it_takes(&draft.bytes());
+                // Hangs up one request later, so that some are under way by then.
+                last = Some(connection);
+            }
+            drop(last);
+            let answers = at_once(open, drafts)?;
+            let settled = answers
+                .iter()
+                .filter(|a| matches!(a.word().as_str(), "success" | "ignored"))
+                .count();
+            let got = Got::of(settled == 200, words(&answers));
+            Ok(got.and(open.must_have_sold(&product, 200)?))
+        },
+    ),
     Attack::on_ours("100 restocks under one key at once", "API6", "applied once", |t| {
         let open = &t.ours()?.open;
         let product = open.sale(5)?;

@@ -71,7 +71,7 @@ impl Scale {
             latency_window: Duration::from_secs(10),
             syncs: 1_000,
             orders: 1_000_000,
-            shoppers: 10_000,
+            shoppers: 14_000,
         };
         let mut scale = match (options.full, options.smoke) {
             (true, _) => Self {

@@ -129,8 +129,8 @@ impl Applied {
     fn apply_to_unknown(&self, entry: &LogEntry) -> Outcome {
         let mut book = Book::default();
         let outcome = book.apply(entry);
-        if let Some(state) = book.get(&entry.product) {
-            let state = Arc::new(RwLock::new(state.clone()));
+        if let Some(state) = book.take(&entry.product) {
+            let state = Arc::new(RwLock::new(state));
             self.products.rcu(|products| {
                 let mut products = Products::clone(products);
                 products.insert(entry.product, Arc::clone(&state));

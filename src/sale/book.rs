@@ -31,6 +31,11 @@ impl Book {
         }
     }
 
+    /// Gives up one product's state.
+    pub fn take(&mut self, product: &ProductId) -> Option<SaleState> {
+        self.products.remove(product)
+    }
+
     /// One product's state.
     pub fn get(&self, product: &ProductId) -> Option<&SaleState> {
         self.products.get(product)

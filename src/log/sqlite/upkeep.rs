@@ -18,10 +18,14 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::error::FatalError;
 use crate::sale::{BuyerRef, OrderProposed, Record};
 
-/// A passive checkpoint is done when about so many bytes have been written since the last one.
-const CHECKPOINT_BYTES: usize = 8 << 20;
-/// Above so many pages (of 4 KiB: 128 MiB) the WAL is made to start over.
-const WAL_PAGES_MAX: i64 = 32_768;
+/// A passive checkpoint is done when about so many bytes of records have been written since the last one, or
+/// after [`IDLE_CHECKPOINT_MS`]. It syncs, and the writer's own sync waits for the disk meanwhile: seldom is
+/// better than often.
+const CHECKPOINT_BYTES: usize = 64 << 20;
+/// Above so many pages (of 4 KiB: 512 MiB) the WAL is made to start over. That syncs the database file and
+/// holds the writer up, so it is put off until long after a crowd's first minute; in a lull the WAL starts
+/// over by itself.
+const WAL_PAGES_MAX: i64 = 131_072;
 /// How long a checkpoint waits for readers while the writer waits for it, in milliseconds.
 const READERS_WAIT_MS: u64 = 20;
 /// How long chores wait for a lock of another program, in milliseconds.

@@ -109,8 +109,10 @@ impl Books {
                 assert!(again.is_none(), "rule 2: {} is in the ledger twice", text("orderId"));
                 self.cursor = order["offset"].as_u64();
             }
-            if page["next"].is_null() {
-                return;
+            // A page may be empty and yet not the last: it looks at a bounded stretch of the log.
+            match page["next"].as_u64() {
+                Some(next) => self.cursor = Some(next),
+                None => return,
             }
         }
     }

@@ -48,7 +48,6 @@ pub const ATTACKS: &[Attack] = &[
                 "content-length: -1\r\n\r\n",
                 "content-length: 0x0\r\n\r\n",
                 "content-length: 0 0\r\n\r\n",
-                "content-length: 00000000000000000000000000\r\n\r\n",
                 "content-length: 18446744073709551616\r\n\r\n",
                 "content-length: zero\r\n\r\n",
                 "content-length: \r\n\r\n",

@@ -12,15 +12,18 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gate::{Gate, MemoryGate};
-use crate::gcra::Rate;
+use crate::gate::Gate;
 use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadTokenHash, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
-use crate::ledger::{Ledger, LedgerError, SqliteLedger};
-use crate::log::sqlite::{Options, StartError as LogError};
-use crate::log::{OrderLog, SqliteLog};
+use crate::ledger::{Ledger, LedgerError};
+use crate::log::sqlite::StartError as LogError;
+use crate::log::{Observer, OrderLog};
+
+#[cfg(feature = "distributed")]
+mod distributed;
+mod embedded;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,10 @@ pub enum StartError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A part of many nodes.
+    #[cfg(feature = "distributed")]
+    #[error(transparent)]
+    Distributed(#[from] distributed::PartError),
     /// The guard's keys or lists.
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -91,32 +98,9 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     ));
     let pass_keys = secret("secrets.pass_keys", &config.secrets.pass_keys)?;
     let pass_keys = PassKeys::parse(pass_keys.expose_secret())?;
-    let guard = Guard::new(&config, identity.clone(), pass_keys, random_16())?;
+    let guard = Guard::new(&config, identity.clone(), pass_keys, table_seed(&config, &identity))?;
 
-    let rate = config.limits.product_per_second;
-    let gate = Arc::new(Gate::Memory(MemoryGate::new(Rate::per_second(rate, rate))));
-    let levelled = gate.clone();
-    let log = SqliteLog::start(
-        &Options::new(&config.data, &identity),
-        clock.clone(),
-        Box::new(move |batch| {
-            for level in batch.levels {
-                levelled.level(&level.product, level.offset, level.remaining);
-            }
-            levelled.settled(batch.decided);
-        }),
-        Box::new(|error| {
-            tracing::error!(%error, "the store failed; ending the process so that nothing is lost");
-            std::process::exit(STORE_FAILED_EXIT_CODE);
-        }),
-    )?;
-    let ledger = Ledger::Sqlite(SqliteLedger::open(log.store_file())?);
-    let log = OrderLog::Sqlite(log);
-    for product in log.applied().products() {
-        log.applied().with_state(&product, |state| {
-            gate.level(&product, state.applied_offset(), state.remaining());
-        });
-    }
+    let Parts { gate, log, ledger } = parts(&config, &identity, &clock)?;
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -136,6 +120,46 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let http = http::Running::start(&shared, listeners, tokens)?;
     tracing::info!(%public_address, %operator_address, "serving");
     Ok(Running { shared, http, public_address, operator_address })
+}
+
+/// The parts that differ between one node and many.
+struct Parts {
+    gate: Gate,
+    log: OrderLog,
+    ledger: Ledger,
+}
+
+fn parts(config: &Config, identity: &IdentityKeys, clock: &Clock) -> Result<Parts, StartError> {
+    #[cfg(feature = "distributed")]
+    if config.is_distributed() {
+        return Ok(distributed::parts(config, identity, clock)?);
+    }
+    embedded::parts(config, identity, clock)
+}
+
+/// Tells the gate what the log decided.
+fn observer(gate: Gate) -> Observer {
+    Box::new(move |batch| {
+        for level in batch.levels {
+            gate.level(&level.product, level.offset, level.remaining);
+        }
+        gate.settled(batch.decided);
+    })
+}
+
+/// Levels the gate from the applied state.
+fn level_all(gate: &Gate, log: &OrderLog) {
+    for product in log.applied().products() {
+        log.applied().with_state(&product, |state| {
+            gate.level(&product, state.applied_offset(), state.remaining());
+        });
+    }
+}
+
+/// What the guard's tables hash under: of one node its own, of many the same, so that the gate can count one
+/// address over all nodes. Secret in either case.
+fn table_seed(config: &Config, identity: &IdentityKeys) -> [u8; 16] {
+    if config.is_distributed() { identity.table_seed() } else { random_16() }
 }
 
 /// The exit code after a failed write of the store (EX_SOFTWARE of sysexits.h).

@@ -18,6 +18,7 @@ pub mod load;
 pub mod print;
 pub mod problem;
 pub mod schema;
+pub mod stores;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -29,6 +30,14 @@ pub struct Config {
     pub admin: Admin,
     /// The embedded store.
     pub data: Data,
+    /// Redis, of many nodes.
+    pub redis: stores::Redis,
+    /// Kafka, of many nodes.
+    pub kafka: stores::Kafka,
+    /// PostgreSQL, of many nodes.
+    pub postgres: stores::Postgres,
+    /// What holds for all three.
+    pub stores: stores::Stores,
     /// Rates and other limits on who asks how often.
     pub limits: Limits,
     /// Defaults that `SaleOpened` writes down.
@@ -251,6 +260,19 @@ pub struct Secrets {
     pub buyer_key: Option<SecretString>,
     /// Behind session passes: `id:secret[,id:secret]`, the first one signs, all verify.
     pub pass_keys: Option<SecretString>,
+    /// Behind the MACs of proposals on Kafka: `id:secret[,id:secret]`, the first one signs, all verify. The
+    /// same on all nodes and workers.
+    pub record_keys: Option<SecretString>,
+    /// The seed of the key that signs operators' records (Ed25519, 64 hex digits): only on the nodes that
+    /// serve operators.
+    pub operator_key: Option<SecretString>,
+    /// The public half (64 hex digits), on all nodes and workers.
+    pub operator_public_key: Option<String>,
+    /// To whom user ids are sealed: `id:` and an X25519 public key (64 hex digits). Without it no user id
+    /// reaches the ledger.
+    pub seal_public_key: Option<String>,
+    /// The private halves, `id:hex[,id:hex]`: on the workers alone.
+    pub seal_private_keys: Option<SecretString>,
 }
 
 /// Session passes.

@@ -3,11 +3,17 @@
 //! It proposes and never decides. It may be wrong, stale, wiped or forged: the worst that follows is a
 //! proposal that the log refuses, or a buyer who is asked to try again.
 
+use std::sync::Arc;
+
 use crate::sale::{BuyerRef, ProductId};
 
 pub mod memory;
+#[cfg(feature = "distributed")]
+pub mod redis;
 
 pub use memory::MemoryGate;
+#[cfg(feature = "distributed")]
+pub use redis::RedisGate;
 
 /// What the gate says of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,25 +29,78 @@ pub enum Verdict {
     },
 }
 
-/// The gate of a node: a closed set of backends.
-#[derive(Debug)]
-pub enum Gate {
-    /// In the memory of this process: the embedded profile.
-    Memory(MemoryGate),
+/// From where an attempt comes: keyed hashes, under a key that all nodes share, of the address (IPv4 /32,
+/// IPv6 /64) and of the device fingerprint. Absent where they are not limited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The address.
+    pub address: Option<u64>,
+    /// The device fingerprint.
+    pub fingerprint: Option<u64>,
 }
 
-impl Gate {
+/// The gate of a node: a closed set of backends. Cheap to clone.
+#[derive(Clone)]
+pub enum Gate {
+    /// In the memory of this process: the embedded profile.
+    Memory(Arc<MemoryGate>),
+    /// In Redis, for many nodes.
+    #[cfg(feature = "distributed")]
+    Redis(RedisGate),
+}
+
+/// One thread's way to the gate.
+pub enum GateHandle {
+    /// In the memory of this process.
+    Memory(Arc<MemoryGate>),
+    /// In Redis.
+    #[cfg(feature = "distributed")]
+    Redis(redis::RedisHandle),
+}
+
+impl GateHandle {
     /// Asks for a place in front of the log. `now_us` is monotonic.
-    pub async fn admit(&self, product: &ProductId, buyer: &BuyerRef, now_us: u64) -> Verdict {
+    pub async fn admit(
+        &self,
+        product: &ProductId,
+        buyer: &BuyerRef,
+        origin: Origin,
+        now_us: u64,
+    ) -> Verdict {
         match self {
+            // One node's guard has charged address and fingerprint already.
             Self::Memory(gate) => gate.admit(product, buyer, now_us),
+            #[cfg(feature = "distributed")]
+            Self::Redis(handle) => handle.admit(product, buyer, origin, now_us).await,
         }
     }
 
-    /// Gives places back whose proposals have been decided, or were never sent.
+    /// Gives back a place whose proposal was never sent.
+    pub fn release(&self, product: &ProductId, buyer: &BuyerRef) {
+        match self {
+            Self::Memory(gate) => gate.settled(&[(*product, *buyer)]),
+            #[cfg(feature = "distributed")]
+            Self::Redis(handle) => handle.release(product, buyer),
+        }
+    }
+}
+
+impl Gate {
+    /// This thread's way to it. Must be called inside a `LocalSet`.
+    pub fn handle(&self) -> GateHandle {
+        match self {
+            Self::Memory(gate) => GateHandle::Memory(gate.clone()),
+            #[cfg(feature = "distributed")]
+            Self::Redis(gate) => GateHandle::Redis(gate.handle()),
+        }
+    }
+
+    /// Gives places back whose proposals have been decided. Of proposals of other nodes it knows nothing.
     pub fn settled(&self, decided: &[(ProductId, BuyerRef)]) {
         match self {
             Self::Memory(gate) => gate.settled(decided),
+            #[cfg(feature = "distributed")]
+            Self::Redis(gate) => gate.settled(decided),
         }
     }
 
@@ -49,6 +108,8 @@ impl Gate {
     pub fn level(&self, product: &ProductId, offset: u64, remaining: u32) {
         match self {
             Self::Memory(gate) => gate.level(product, offset, remaining),
+            #[cfg(feature = "distributed")]
+            Self::Redis(gate) => gate.level(product, offset, remaining),
         }
     }
 
@@ -56,6 +117,8 @@ impl Gate {
     pub fn pending(&self, product: &ProductId) -> usize {
         match self {
             Self::Memory(gate) => gate.pending(product),
+            #[cfg(feature = "distributed")]
+            Self::Redis(gate) => gate.pending(product),
         }
     }
 
@@ -63,6 +126,8 @@ impl Gate {
     pub fn is_pending(&self, buyer: &BuyerRef) -> bool {
         match self {
             Self::Memory(gate) => gate.is_pending(buyer),
+            #[cfg(feature = "distributed")]
+            Self::Redis(gate) => gate.is_pending(buyer),
         }
     }
 }

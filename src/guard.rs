@@ -174,7 +174,8 @@ impl Guard {
         let rate = self.limits.order(&buyer, &key, now.monotonic_us).map_err(slow_down)?;
         // 11: the bot score: here, and not for API clients.
         let order_id = self.identity.order_id(&product, &buyer, &key);
-        Ok(OrderRequest { product, user, buyer, key, order_id, caller_kind, rate })
+        let origin = entered.origin;
+        Ok(OrderRequest { product, user, buyer, key, order_id, caller_kind, origin, rate })
     }
 
     /// Checks 2 to 6 for the other calls of somebody known, which then count against their buyer or API

@@ -9,6 +9,10 @@ use aws_lc_rs::hmac;
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
 
+#[cfg(feature = "distributed")]
+pub mod records;
+#[cfg(feature = "distributed")]
+pub mod seal;
 pub mod stored;
 
 /// Bytes of every secret key.
@@ -42,6 +46,11 @@ impl IdentityKeys {
     pub fn buyer(&self, name_space: &str, user: &UserId) -> BuyerRef {
         let parts = [name_space.as_bytes(), user.as_str().as_bytes()];
         BuyerRef::from_bytes(first_16_bytes(&tag(&self.buyer, "buyer", &parts)))
+    }
+
+    /// A seed for keyed hash tables that is the same on all nodes.
+    pub fn table_seed(&self) -> [u8; 16] {
+        first_16_bytes(&tag(&self.buyer, "table-seed", &[]))
     }
 
     /// What a sale pins of the two keys.

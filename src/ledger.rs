@@ -6,8 +6,12 @@
 
 use crate::sale::{BuyerRef, OrderId, OrderStatus, ProductId, UserId};
 
+#[cfg(feature = "distributed")]
+pub mod postgres;
 pub mod sqlite;
 
+#[cfg(feature = "distributed")]
+pub use postgres::PostgresLedger;
 pub use sqlite::SqliteLedger;
 
 /// The largest page, in rows.
@@ -18,6 +22,9 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub enum Ledger {
     /// Views on the embedded log.
     Sqlite(SqliteLedger),
+    /// Tables that the workers fill.
+    #[cfg(feature = "distributed")]
+    Postgres(PostgresLedger),
 }
 
 /// An order.
@@ -109,12 +116,28 @@ pub enum LedgerError {
     /// The store failed.
     #[error("the ledger could not be read: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The store failed or cannot be reached.
+    #[cfg(feature = "distributed")]
+    #[error("the ledger could not be read: {0}")]
+    Postgres(#[from] postgres::PostgresError),
+    /// The call needs user ids, and this node has no right to read them.
+    #[error("this node may not read user ids: set postgres.fulfilment_url")]
+    NoUserIds,
     /// The thread that read it ended.
     #[error("a read of the ledger was cut off")]
     CutOff,
 }
 
 impl Ledger {
+    /// Whether it is filled some time after the log, by workers.
+    pub fn lags(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(_) => true,
+        }
+    }
+
     /// Orders after the offset `after` in log order, of one product or of all.
     ///
     /// # Errors
@@ -127,6 +150,8 @@ impl Ledger {
     ) -> Result<Page<OrderRow>, LedgerError> {
         match self {
             Self::Sqlite(ledger) => ledger.orders_page(product, after, limit).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.orders_page(product, after, limit).await,
         }
     }
 
@@ -137,6 +162,8 @@ impl Ledger {
     pub async fn feed(&self, after: u64, limit: usize) -> Result<Page<Event>, LedgerError> {
         match self {
             Self::Sqlite(ledger) => ledger.feed(after, limit).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.feed(after, limit).await,
         }
     }
 
@@ -147,6 +174,8 @@ impl Ledger {
     pub async fn archived_order(&self, id: OrderId) -> Result<Lookup, LedgerError> {
         match self {
             Self::Sqlite(ledger) => ledger.archived_order(id).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.archived_order(id).await,
         }
     }
 
@@ -157,6 +186,8 @@ impl Ledger {
     pub async fn counts(&self, product: ProductId) -> Result<Counts, LedgerError> {
         match self {
             Self::Sqlite(ledger) => ledger.counts(product).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.counts(product).await,
         }
     }
 }

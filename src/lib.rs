@@ -10,13 +10,15 @@
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/                          who, intact, not too fast, not a bot
 //! gate/  log/  ledger/            each a closed enum over its leaves
-//! config  keys  signing  gcra  telemetry  clock
+//! config  keys  signing  gcra  telemetry  clock  snapshot
+//! chain                           the digest chain of a log
 //! sale/                           the domain; uses nothing
 //! ```
 
 #![warn(missing_docs)]
 
 pub mod app;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -31,4 +33,5 @@ pub mod log;
 pub mod place_order;
 pub mod sale;
 pub mod signing;
+pub mod snapshot;
 pub mod telemetry;

@@ -16,12 +16,16 @@ use crate::sale::{Outcome, ProductId, Record, UserId};
 
 pub mod applied;
 mod delivery;
+#[cfg(feature = "distributed")]
+pub mod kafka;
 #[cfg(test)]
 pub mod memory;
 pub mod sqlite;
 
 pub use applied::{Applied, AppliedBatch, Level, Observer};
 pub use delivery::{NextBatch, Undecided};
+#[cfg(feature = "distributed")]
+pub use kafka::KafkaLog;
 #[cfg(test)]
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;
@@ -33,6 +37,9 @@ use delivery::{Inbox, Ticket};
 pub enum OrderLog {
     /// An append-only SQLite table with one writer and group commit.
     Sqlite(SqliteLog),
+    /// A topic of Kafka.
+    #[cfg(feature = "distributed")]
+    Kafka(KafkaLog),
     /// Records in memory that are decided when the owner says so: for simulation and tests.
     #[cfg(test)]
     Memory(MemoryLog),
@@ -74,6 +81,9 @@ pub enum NotAppended {
     /// [`RECORD_BYTES_MAX`](crate::sale::record::RECORD_BYTES_MAX). A retry of the same record fails too.
     #[error("the record is too large or in a format that this build does not read")]
     Invalid,
+    /// An operator's record, and this node does not hold the operators' key: another node may write it.
+    #[error("this node does not hold the key that operators' records are signed with")]
+    NoOperatorKey,
 }
 
 /// The log stopped before the decision was known: the record may be in it or not. A retry with the same
@@ -93,6 +103,8 @@ impl OrderLog {
     pub fn applied(&self) -> &Arc<Applied> {
         match self {
             Self::Sqlite(log) => log.applied(),
+            #[cfg(feature = "distributed")]
+            Self::Kafka(log) => log.applied(),
             #[cfg(test)]
             Self::Memory(log) => log.applied(),
         }
@@ -102,6 +114,8 @@ impl OrderLog {
     pub fn stop(&self) {
         match self {
             Self::Sqlite(log) => log.stop(),
+            #[cfg(feature = "distributed")]
+            Self::Kafka(log) => log.stop(),
             #[cfg(test)]
             Self::Memory(_) => {}
         }
@@ -112,6 +126,8 @@ impl OrderLog {
     pub fn handle(&self) -> LogHandle {
         let (inbox, way) = match self {
             Self::Sqlite(log) => (log.ports().open(), Way::Sqlite(log.queue())),
+            #[cfg(feature = "distributed")]
+            Self::Kafka(log) => (log.ports().open(), Way::Kafka(log.sender())),
             #[cfg(test)]
             Self::Memory(log) => (log.ports().open(), Way::Memory(log.clone())),
         };
@@ -127,6 +143,8 @@ pub struct LogHandle {
 
 enum Way {
     Sqlite(sqlite::Queue),
+    #[cfg(feature = "distributed")]
+    Kafka(kafka::Sender),
     #[cfg(test)]
     Memory(MemoryLog),
 }
@@ -147,6 +165,8 @@ impl LogHandle {
         let queued = Queued { append, ticket: undecided.ticket() };
         let sent = match &self.way {
             Way::Sqlite(queue) => queue.try_send(queued),
+            #[cfg(feature = "distributed")]
+            Way::Kafka(sender) => sender.try_send(queued),
             #[cfg(test)]
             Way::Memory(log) => log.try_send(queued),
         };

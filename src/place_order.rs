@@ -9,7 +9,7 @@
 //! - A record is sent once an attempt. Only when the log itself said that the proposal was stale, so that
 //!   nobody holds it any more, is it proposed again.
 
-use crate::gate::Verdict;
+use crate::gate::{Origin, Verdict};
 use crate::log::{Append, Decided};
 use crate::sale::{
     BuyerRef, Duplicate, OrderId, OrderProposed, Outcome, ProductId, Record, SaleState, UserId,
@@ -39,6 +39,8 @@ pub struct Attempt {
     pub user: UserId,
     /// The id of the order that this attempt is or becomes.
     pub order_id: OrderId,
+    /// From where, as pseudonyms.
+    pub origin: Origin,
 }
 
 /// What became of an attempt.
@@ -103,7 +105,7 @@ pub trait World {
     /// Reads a product's applied state.
     fn with_state<R>(&self, product: &ProductId, read: impl FnOnce(&SaleState) -> R) -> Option<R>;
     /// Asks the gate.
-    async fn admit(&self, product: &ProductId, buyer: &BuyerRef) -> Verdict;
+    async fn admit(&self, product: &ProductId, buyer: &BuyerRef, origin: Origin) -> Verdict;
     /// Gives the gate's place back: the proposal was not sent.
     fn release(&self, product: &ProductId, buyer: &BuyerRef);
     /// Hands a record to the log and waits for its decision, for at most `wait_us`.
@@ -122,7 +124,7 @@ pub async fn place_order(world: &impl World, attempt: &Attempt) -> Answer {
             Ok(proposal) => proposal,
             Err(answer) => return answer,
         };
-        match world.admit(&attempt.product, &attempt.buyer).await {
+        match world.admit(&attempt.product, &attempt.buyer, attempt.origin).await {
             Verdict::Go => {}
             Verdict::OverRate { retry_after_us } => return Answer::OverRate { retry_after_us },
             Verdict::Busy => {

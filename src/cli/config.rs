@@ -37,7 +37,7 @@ impl ConfigCommand {
                 for warning in &loaded.warnings {
                     writeln!(machine.out, "warning: {warning}")?;
                 }
-                loaded.refuse_services()?;
+                loaded.refuse_missing_parts()?;
                 writeln!(machine.out, "the configuration is fine")?;
             }
             Subcommand::Print { json: true } => {

@@ -103,7 +103,8 @@ fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
 
 fn configuration(loaded: &Loaded) -> Vec<Finding> {
     const CHECK: &str = "configuration";
-    let refused = loaded.refuse_services().err().map(|problems| problems.0).unwrap_or_default();
+    let refused =
+        loaded.refuse_missing_parts().err().map(|problems| problems.0).unwrap_or_default();
     let mut findings: Vec<_> = refused.iter().map(of_problem).collect();
     findings.extend(
         loaded

@@ -15,7 +15,7 @@ pub(super) struct Migrate {}
 impl Migrate {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
         let loaded = common.load(machine, Vec::new())?;
-        loaded.refuse_services()?;
+        loaded.refuse_missing_parts()?;
         migrate(&loaded.config.data.dir, machine)
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, machine: &Machine<'_>, common: &Common) -> Result<Exit, Failure> {
         let loaded = common.load(machine, self.flags())?;
-        loaded.refuse_services()?;
+        loaded.refuse_missing_parts()?;
         telemetry::start(log_format(&loaded), machine.variable("RUST_LOG"))?;
         // From here on a failure is a line of the log, in its form, and is not told again.
         serve(loaded, machine).map_err(|failure| {

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problem;
 use super::schema::{KEYS, Read};
-use super::{ApiClient, Config, JwtAlgorithm, JwtIssuer};
+use super::{ApiClient, Config, JwtAlgorithm, JwtIssuer, stores};
 
 /// Least bytes of an order key, a buyer key, a pass key and a shared JWT key.
 pub const KEY_BYTES_MIN: usize = 32;
@@ -29,7 +29,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn error(&mut self, key: impl Into<String>, what: impl Into<String>, mend: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        key: impl Into<String>,
+        what: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
         self.errors.push(Problem::new(key, what, mend));
     }
 
@@ -52,6 +57,7 @@ pub(super) fn check(config: &Config) -> Found {
     }
     issuers_differ(&mut found, &config.jwt);
     blocks(&mut found, config);
+    stores::check(&mut found, config);
     if config.data.dir.as_os_str().is_empty() {
         found.error("data.dir", "is empty", "name a directory");
     }

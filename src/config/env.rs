@@ -19,8 +19,12 @@ pub const PREFIX: &str = "FLUX_GATE__";
 pub const CLIENTS: &str = "FLUX_GATE__CLIENTS";
 /// Roles of API clients: `id:role+role[,…]`.
 pub const CLIENT_ROLES: &str = "FLUX_GATE__CLIENT_ROLES";
-/// Variables that choose the distributed parts.
-pub const SERVICES: [&str; 3] = ["REDIS_URL", "KAFKA_BROKERS", "DATABASE_URL"];
+/// Variables of other programs that are read as well, and the keys that they set.
+pub const SERVICES: [(&str, &str); 3] = [
+    ("REDIS_URL", "redis.url"),
+    ("KAFKA_BROKERS", "kafka.brokers"),
+    ("DATABASE_URL", "postgres.url"),
+];
 
 /// What the environment sets.
 #[derive(Debug, Default)]
@@ -30,8 +34,6 @@ pub(super) struct FromEnv {
     pub clients: Option<String>,
     /// The text of [`CLIENT_ROLES`].
     pub client_roles: Option<String>,
-    /// Those of [`SERVICES`] that are set.
-    pub services: Vec<&'static str>,
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
 }
@@ -42,9 +44,10 @@ pub(super) fn read(environment: impl IntoIterator<Item = (OsString, OsString)>) 
     let mut ours = BTreeMap::new();
     for (name, value) in environment {
         let Some(name) = name.to_str() else { continue };
-        if let Some(service) = SERVICES.into_iter().find(|service| *service == name) {
+        if SERVICES.iter().any(|(service, _)| *service == name) {
+            // An empty one is not set, though it may hold a secret: other programs read it as well.
             if !value.is_empty() {
-                from_env.services.push(service);
+                ours.insert(name.to_owned(), value);
             }
         } else if name.starts_with(PREFIX) {
             ours.insert(name.to_owned(), value);
@@ -53,7 +56,6 @@ pub(super) fn read(environment: impl IntoIterator<Item = (OsString, OsString)>) 
             from_env.warnings.push(Problem::new(name, "is not read", mend));
         }
     }
-    from_env.services.sort_unstable();
     for (name, value) in &ours {
         match value.to_str() {
             Some(value) => from_env.variable(name, value, &ours),
@@ -65,7 +67,13 @@ pub(super) fn read(environment: impl IntoIterator<Item = (OsString, OsString)>) 
 
 impl FromEnv {
     fn variable(&mut self, name: &str, value: &str, all: &BTreeMap<String, OsString>) {
-        if let Some(key) = KEYS.iter().find(|key| key.variable() == name) {
+        let service = SERVICES.iter().find(|(service, _)| *service == name).map(|(_, key)| *key);
+        let is_meant = |key: &&Key| service == Some(key.name) || key.variable() == name;
+        if let Some(key) = KEYS.iter().find(is_meant) {
+            if service.is_some() && all.contains_key(&key.variable()) {
+                let mend = "unset one of the two";
+                return self.problem(name, format!("{} is set as well", key.variable()), mend);
+            }
             return self.value(key, name, value);
         }
         match name {
@@ -233,6 +241,8 @@ mod tests {
     #[test]
     fn services_are_recognised_unless_empty() {
         let read = read_pairs(&[("REDIS_URL", "redis://u:p@h"), ("DATABASE_URL", "")]);
-        assert_eq!(read.services, ["REDIS_URL"]);
+        assert_eq!(read.entries.iter().map(|e| e.key).collect::<Vec<_>>(), ["redis.url"]);
+        let twice = [("KAFKA_BROKERS", "a:1"), ("FLUX_GATE__KAFKA__BROKERS", "b:1")];
+        assert!(problems(&twice)[0].contains("unset one of the two"));
     }
 }

@@ -44,8 +44,6 @@ pub struct Loaded {
     pub origins: BTreeMap<&'static str, Origin>,
     /// Allowed, but doubtful.
     pub warnings: Vec<Problem>,
-    /// Variables that choose distributed parts and are set.
-    pub services: Vec<&'static str>,
 }
 
 impl Loaded {
@@ -58,15 +56,15 @@ impl Loaded {
     /// embedded store where they asked for a distributed one.
     ///
     /// # Errors
-    /// One problem for each such variable.
-    pub fn refuse_services(&self) -> Result<(), Problems> {
-        let mend = "unset it to run with the embedded store";
-        let refused = |name: &&str| {
-            Problem::new(*name, "is set, but this build has the embedded store alone", mend)
-                .at(Origin::Environment((*name).to_owned()))
-        };
-        let problems: Vec<_> = self.services.iter().map(refused).collect();
-        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    /// One problem, at the key that chose them.
+    pub fn refuse_missing_parts(&self) -> Result<(), Problems> {
+        if cfg!(feature = "distributed") || !self.config.is_distributed() {
+            return Ok(());
+        }
+        const KEY: &str = "kafka.brokers";
+        let what = "is set, but this build has the embedded store alone";
+        let mend = "unset it to run with the embedded store, or build with --features distributed";
+        Err(Problems(vec![Problem::new(KEY, what, mend).at(self.origin(KEY).clone())]))
     }
 }
 
@@ -113,7 +111,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         return Err(Problems(problems));
     }
     let warnings = from_env.warnings.into_iter().chain(found.warnings).collect();
-    Ok(Loaded { config, origins, warnings, services: from_env.services })
+    Ok(Loaded { config, origins, warnings })
 }
 
 /// The configuration of `file` alone, for tests and tools.

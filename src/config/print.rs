@@ -24,7 +24,7 @@ pub struct Line {
     pub from: Option<String>,
 }
 
-/// Every key, then the API clients, issuers, tokens and the variables of the distributed parts.
+/// Every key, then the API clients, issuers and tokens.
 pub fn lines(loaded: &Loaded) -> Vec<Line> {
     let config = &loaded.config;
     let mut lines: Vec<_> = KEYS
@@ -57,9 +57,6 @@ pub fn lines(loaded: &Loaded) -> Vec<Line> {
         let key = format!("admin.tokens[{index}]");
         let value = format!("{} ({:?})", token.name, token.role).to_lowercase();
         lines.push(line(key, value, loaded.origin("admin.tokens")));
-    }
-    for name in &loaded.services {
-        lines.push(line((*name).to_owned(), SET.to_owned(), &Origin::Environment((*name).into())));
     }
     lines
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{Config, LogFormat};
+use super::{Config, LogFormat, stores};
 
 /// One key that holds a single value or a list of texts.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +136,34 @@ pub static KEYS: &[Key] = &[
     key!(Text, data.dir, |c| c.data.dir.display().to_string(), "the embedded store"),
     number!(data.batch_records_max, 1, 100_000, "records of one transaction"),
     number!(data.queue_records_max, 1, 10_000_000, "records that wait for the writer"),
+    key!(Secret, redis.url, |c| c.redis.url.is_some(), "Redis, as the user api (REDIS_URL)"),
+    key!(Secret, redis.loader_url, |c| c.redis.loader_url.is_some(), "as the user loader; workers"),
+    key!(Path, redis.ca_file, |c| c.redis.ca_file.as_deref(), "certificates of its authority, PEM"),
+    number!(redis.timeout_ms, 1, 10_000, "wait before an attempt is screened in memory"),
+    key!(Text, kafka.brokers, |c| c.kafka.brokers.clone(), "host:port[,host:port] (KAFKA_BROKERS)"),
+    key!(Text, kafka.username, |c| c.kafka.username.clone(), "the SASL/SCRAM user"),
+    key!(Secret, kafka.password, |c| c.kafka.password.is_some(), "its password"),
+    key!(Path, kafka.ca_file, |c| c.kafka.ca_file.as_deref(), "certificates of its authority, PEM"),
+    key!(Text, kafka.topic, |c| c.kafka.topic.clone(), "topic of the order log"),
+    key!(Text, kafka.dlq_topic, |c| c.kafka.dlq_topic.clone(), "topic of what is no record"),
+    key!(Text, kafka.group, |c| c.kafka.group.clone(), "group of the workers"),
+    number!(kafka.partitions, 1, stores::PARTITIONS_MAX, "partitions of the topic, for its life"),
+    number!(kafka.linger_us, 0, 100_000, "how long records gather before they are sent"),
+    key!(Secret, postgres.url, |c| c.postgres.url.is_some(), "PostgreSQL (DATABASE_URL)"),
+    key!(
+        Secret,
+        postgres.fulfilment_url,
+        |c| c.postgres.fulfilment_url.is_some(),
+        "as a reader of user ids, for the fulfilment feed"
+    ),
+    key!(Path, postgres.ca_file, |c| c.postgres.ca_file.as_deref(), "certificates, PEM"),
+    number!(postgres.batch_records_max, 1, 100_000, "records of one transaction of a worker"),
+    key!(
+        Text,
+        stores.plaintext,
+        |c| c.stores.plaintext.word().to_owned(),
+        "refuse or allow connections without TLS"
+    ),
     number!(limits.node_per_second, 0, RATE_PER_SECOND_MAX, "all requests; 0 is off"),
     number!(limits.product_per_second, 0, RATE_PER_SECOND_MAX, "attempts of a product; 0 is off"),
     number!(limits.ip_per_second, 0, RATE_PER_SECOND_MAX, "requests of an address; 0 is off"),
@@ -160,6 +188,36 @@ pub static KEYS: &[Key] = &[
     key!(Secret, secrets.order_key, |c| c.secrets.order_key.is_some(), "behind order ids"),
     key!(Secret, secrets.buyer_key, |c| c.secrets.buyer_key.is_some(), "behind buyer references"),
     key!(Secret, secrets.pass_keys, |c| c.secrets.pass_keys.is_some(), "behind session passes"),
+    key!(
+        Secret,
+        secrets.record_keys,
+        |c| c.secrets.record_keys.is_some(),
+        "behind proposals' MACs"
+    ),
+    key!(
+        Secret,
+        secrets.operator_key,
+        |c| c.secrets.operator_key.is_some(),
+        "signs operators' records"
+    ),
+    key!(
+        Text,
+        secrets.operator_public_key,
+        |c| c.secrets.operator_public_key.clone().unwrap_or_default(),
+        "its public half"
+    ),
+    key!(
+        Text,
+        secrets.seal_public_key,
+        |c| c.secrets.seal_public_key.clone().unwrap_or_default(),
+        "to whom user ids are sealed"
+    ),
+    key!(
+        Secret,
+        secrets.seal_private_keys,
+        |c| c.secrets.seal_private_keys.is_some(),
+        "opens them; workers alone"
+    ),
     number!(session.pass_lifetime_seconds, 1, 86_400, "how long a pass is good"),
     key!(List, blocks.addresses, |c| texts(&c.blocks.addresses), "blocked addresses and prefixes"),
     key!(List, blocks.fingerprints, |c| texts(&c.blocks.fingerprints), "blocked fingerprints"),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config;
+use crate::gate::Origin;
 use crate::gcra::{self, Check, Rate};
 use crate::guard::table::{KeyedHash, Slot, Table};
 use crate::sale::{BuyerRef, IdempotencyKey};
@@ -109,6 +110,8 @@ struct Addresses {
 pub struct Entered {
     /// The address's rate; absent where it is off.
     pub status: Option<RateStatus>,
+    /// From where, as far as these are limited.
+    pub origin: Origin,
     address: Option<AddressTags>,
 }
 
@@ -169,6 +172,7 @@ impl Limits {
         let entered = self.charge_address(ip, now_us)?;
         let fingerprint = self.fingerprints.as_ref().zip(fingerprint);
         let fingerprint = fingerprint.map(|(kind, bytes)| (kind, self.fingerprint_tag(bytes)));
+        let tag = fingerprint.map(|(_, tag)| tag);
         if let Some((kind, tag)) = fingerprint
             && let Err(over) = kind.charge(tag, now_us)
         {
@@ -183,7 +187,7 @@ impl Limits {
             self.refund(&entered);
             return Err(over);
         }
-        Ok(entered)
+        Ok(Entered { origin: Origin { fingerprint: tag, ..entered.origin }, ..entered })
     }
 
     /// Takes the charge of the address and its networks back: the request counts against somebody known.
@@ -198,7 +202,7 @@ impl Limits {
 
     fn charge_address(&self, ip: IpAddr, now_us: u64) -> Result<Entered, Over> {
         let Some(addresses) = &self.addresses else {
-            return Ok(Entered { status: None, address: None });
+            return Ok(Entered { status: None, origin: Origin::default(), address: None });
         };
         let tags = self.address_tags(ip);
         let policy = addresses.single.policy;
@@ -213,7 +217,8 @@ impl Limits {
                 addresses.single.refund(tags.single);
             })?;
         }
-        Ok(Entered { status: Some(status), address: Some(tags) })
+        let origin = Origin { address: Some(tags.single), fingerprint: None };
+        Ok(Entered { status: Some(status), origin, address: Some(tags) })
     }
 
     fn address_tags(&self, ip: IpAddr) -> AddressTags {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
+use crate::gate::Origin;
 use crate::guard::clients::Roles;
 use crate::guard::limits::RateStatus;
 use crate::guard::pass::PassId;
@@ -49,6 +50,8 @@ pub struct OrderRequest {
     pub order_id: OrderId,
     /// Who sent it.
     pub caller_kind: CallerKind,
+    /// From where it was sent, as pseudonyms.
+    pub origin: Origin,
     /// The rate that it counted against; absent where that is off.
     pub rate: Option<RateStatus>,
 }

@@ -7,6 +7,7 @@ use http::header::{HeaderValue, LOCATION};
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
+use super::operator::desk::DECISION_WAIT_MAX;
 use super::operator::handlers::reversed;
 use super::public::{PublicThread, Received};
 use super::refused;
@@ -14,7 +15,7 @@ use super::reply::{self, Coded, Particulars};
 use crate::config::ClientRole;
 use crate::guard::Caller;
 use crate::ledger::{self, EventKind, LedgerError, Lookup};
-use crate::log::Append;
+use crate::log::{Append, NotAppended};
 use crate::place_order::{Answer, Attempt, place_order};
 use crate::sale::{BuyerRef, Duplicate, DuplicateReason, OrderId, OrderStatus, Record};
 
@@ -40,6 +41,7 @@ pub async fn place(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded 
         buyer: order.buyer,
         user: order.user,
         order_id: order.order_id,
+        origin: order.origin,
     };
     let answer = place_order(&thread.node, &attempt).await;
     let coded = match answer {
@@ -236,6 +238,9 @@ fn is_undecided(thread: &PublicThread, caller: &Caller) -> bool {
 }
 
 /// `GET /orders?after=…&wait=…&limit=…`.
+/// How often a ledger that follows the log is asked for news.
+const FEED_POLL: Duration = Duration::from_millis(200);
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FeedQuery {
@@ -293,8 +298,10 @@ pub async fn feed(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
             return reply::json_value(Code::Ok, &body);
         }
         if page.at_end {
+            // A ledger of its own follows the log by a little: the batch may reach it later.
             tokio::select! {
-                () = batch => {}
+                () = batch, if !thread.shared.ledger.lags() => {}
+                () = tokio::time::sleep(FEED_POLL), if thread.shared.ledger.lags() => {}
                 () = &mut ends => {}
             }
         }
@@ -347,10 +354,14 @@ pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str
         reason: "cancelled by the shop".to_owned(),
     };
     match thread.node.log().append(Append { product, record, subject: None }) {
+        Err(NotAppended::NoOperatorKey) => reply::problem_because(
+            Code::Forbidden,
+            "this node cannot sign a reversal; send the call to a node that serves operators",
+        ),
         Err(_not_appended) => busy(thread, Code::Busy, order_id),
-        Ok(undecided) => match undecided.await {
-            Ok(decided) => reversed(order_id, decided.outcome),
-            Err(_lost) => write(thread, order_id, Answer::OutcomeUnknown),
+        Ok(undecided) => match tokio::time::timeout(DECISION_WAIT_MAX, undecided).await {
+            Ok(Ok(decided)) => reversed(order_id, decided.outcome),
+            Ok(Err(_)) | Err(_) => write(thread, order_id, Answer::OutcomeUnknown),
         },
     }
 }

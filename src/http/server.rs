@@ -218,7 +218,7 @@ async fn serve_public(
 ) {
     let node = Node::new(
         shared.clock.clone(),
-        shared.gate.clone(),
+        shared.gate.handle(),
         shared.log.handle(),
         shared.applied().clone(),
     );

@@ -25,7 +25,7 @@ pub struct Shared {
     /// Checks 2 to 10.
     pub guard: Guard,
     /// The gate.
-    pub gate: Arc<Gate>,
+    pub gate: Gate,
     /// The order log.
     pub log: OrderLog,
     /// The ledger.

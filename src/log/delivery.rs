@@ -26,7 +26,7 @@ pub(super) struct Ticket {
 }
 
 /// The decisions of one batch for one thread, by slot. May be empty: then only the batch is announced.
-type Message = Vec<(u32, Decided)>;
+type Message = Vec<(u32, Result<Decided, Lost>)>;
 
 struct Port {
     sender: UnboundedSender<Message>,
@@ -62,10 +62,20 @@ impl Ports {
 
     /// Sends every thread its decisions, and announces the batch to those that wait for one.
     pub(super) fn deliver(&self, decided: impl Iterator<Item = (Ticket, Decided)>) {
+        self.send(decided.map(|(ticket, decided)| (ticket, Ok(decided))));
+    }
+
+    /// Gives up on records whose decision will not come any more. Of no effect on what has been decided.
+    #[cfg(feature = "distributed")]
+    pub(super) fn give_up(&self, tickets: impl Iterator<Item = Ticket>) {
+        self.send(tickets.map(|ticket| (ticket, Err(Lost))));
+    }
+
+    fn send(&self, ends: impl Iterator<Item = (Ticket, Result<Decided, Lost>)>) {
         let mut open = self.0.lock();
         let mut messages: Vec<Message> = vec![Vec::new(); open.ports.len()];
-        for (ticket, decided) in decided {
-            messages[ticket.port as usize].push((ticket.slot, decided));
+        for (ticket, end) in ends {
+            messages[ticket.port as usize].push((ticket.slot, end));
         }
         for (port, message) in open.ports.iter_mut().zip(messages) {
             let gone = port.as_ref().is_some_and(|port| {
@@ -105,7 +115,7 @@ struct Waiting {
 
 enum Slot {
     Waiting(Option<Waker>),
-    Decided(Decided),
+    Decided(Result<Decided, Lost>),
     /// Nobody waits any more, but the decision is still to come.
     Abandoned,
 }
@@ -113,8 +123,8 @@ enum Slot {
 async fn hand_out(local: Rc<Local>, mut receiver: UnboundedReceiver<Message>) {
     while let Some(message) = receiver.recv().await {
         let mut waiting = local.waiting.borrow_mut();
-        for (slot, decided) in message {
-            waiting.decide(slot as usize, decided);
+        for (slot, end) in message {
+            waiting.decide(slot as usize, end);
         }
         waiting.batches += 1;
         waiting.wake_batch_waiters();
@@ -130,8 +140,8 @@ async fn hand_out(local: Rc<Local>, mut receiver: UnboundedReceiver<Message>) {
 }
 
 impl Waiting {
-    fn decide(&mut self, key: usize, decided: Decided) {
-        match std::mem::replace(&mut self.slots[key], Slot::Decided(decided)) {
+    fn decide(&mut self, key: usize, end: Result<Decided, Lost>) {
+        match std::mem::replace(&mut self.slots[key], Slot::Decided(end)) {
             Slot::Waiting(Some(waker)) => waker.wake(),
             Slot::Abandoned => drop(self.slots.remove(key)),
             Slot::Waiting(None) | Slot::Decided(_) => {}
@@ -191,7 +201,7 @@ impl Future for Undecided {
         let mut waiting = self.local.waiting.borrow_mut();
         let ended = waiting.ended;
         let answer = match &mut waiting.slots[key] {
-            Slot::Decided(decided) => Ok(*decided),
+            Slot::Decided(end) => *end,
             _ if ended => Err(Lost),
             slot => {
                 *slot = Slot::Waiting(Some(context.waker().clone()));

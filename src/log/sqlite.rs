@@ -20,7 +20,6 @@ use crate::config;
 use crate::keys::IdentityKeys;
 use crate::sale::record::KeyFingerprints;
 
-mod chain;
 mod error;
 mod migrations;
 mod replay;

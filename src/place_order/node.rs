@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Proposed, World};
 use crate::clock::Clock;
-use crate::gate::{Gate, Verdict};
+use crate::gate::{GateHandle, Origin, Verdict};
 use crate::log::{Append, Applied, LogHandle};
 use crate::sale::{BuyerRef, ProductId, SaleState};
 
@@ -16,15 +16,15 @@ pub const UNIT_WAITERS_MAX: usize = 10_000;
 /// What the attempts of one thread share. Neither `Send` nor `Sync`: each thread has its own.
 pub struct Node {
     clock: Clock,
-    gate: Arc<Gate>,
+    gate: GateHandle,
     log: LogHandle,
     applied: Arc<Applied>,
     unit_waiters: Cell<usize>,
 }
 
 impl Node {
-    /// Joins the parts; `log` belongs to the calling thread.
-    pub fn new(clock: Clock, gate: Arc<Gate>, log: LogHandle, applied: Arc<Applied>) -> Self {
+    /// Joins the parts; `gate` and `log` belong to the calling thread.
+    pub fn new(clock: Clock, gate: GateHandle, log: LogHandle, applied: Arc<Applied>) -> Self {
         Self { clock, gate, log, applied, unit_waiters: Cell::new(0) }
     }
 
@@ -61,12 +61,12 @@ impl World for Node {
         self.applied.with_state(product, read)
     }
 
-    async fn admit(&self, product: &ProductId, buyer: &BuyerRef) -> Verdict {
-        self.gate.admit(product, buyer, self.clock.monotonic_us()).await
+    async fn admit(&self, product: &ProductId, buyer: &BuyerRef, origin: Origin) -> Verdict {
+        self.gate.admit(product, buyer, origin, self.clock.monotonic_us()).await
     }
 
     fn release(&self, product: &ProductId, buyer: &BuyerRef) {
-        self.gate.settled(&[(*product, *buyer)]);
+        self.gate.release(product, buyer);
     }
 
     async fn propose(&self, append: Append, wait_us: u64) -> Proposed {

@@ -31,6 +31,11 @@ impl Book {
         }
     }
 
+    /// Takes in a product's state, as from a snapshot. One that is there already is replaced.
+    pub fn insert(&mut self, product: ProductId, state: SaleState) {
+        self.products.insert(product, state);
+    }
+
     /// Gives up one product's state.
     pub fn take(&mut self, product: &ProductId) -> Option<SaleState> {
         self.products.remove(product)

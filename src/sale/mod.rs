@@ -7,18 +7,21 @@
 //! - [`record`]: what a log holds, and its versioned JSON;
 //! - [`outcome`]: what a record came to;
 //! - [`state`]: one product's state and [`SaleState::apply`];
+//! - [`snapshot`]: a state as rows, to be kept elsewhere and restored;
 //! - [`book`]: the states of all products of a log.
 
 pub mod book;
 pub mod ids;
 pub mod outcome;
 pub mod record;
+pub mod snapshot;
 pub mod state;
 
 pub use book::Book;
 pub use ids::{BuyerRef, IdempotencyKey, InvalidId, OperationId, OrderId, ProductId, UserId};
 pub use outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
 pub use record::{CapacityTarget, DecodeError, LogEntry, OrderProposed, Record, SaleOpened};
+pub use snapshot::{BadSnapshot, OrderSnapshot, SaleSnapshot};
 pub use state::{OrderStatus, OrderView, SaleState, SaleStatus};
 
 #[cfg(test)]

@@ -350,6 +350,12 @@ proptest! {
             let outcome = book.apply(&entry);
             prop_assert_eq!(outcome.name(), oracle.apply(now_ms, &entry.record), "step {}", index);
             if let Some(state) = book.get(&product) {
+                // A state that was kept and restored is the state: it goes on in its place.
+                let restored = SaleState::restore(state.snapshot()).unwrap();
+                prop_assert_eq!(restored.snapshot(), state.snapshot());
+                book.insert(product, restored);
+            }
+            if let Some(state) = book.get(&product) {
                 prop_assert_eq!(state.sold(), oracle.sold());
                 prop_assert_eq!(state.terms().capacity, oracle.capacity);
                 prop_assert_eq!(state.generation(), oracle.generation);

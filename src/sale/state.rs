@@ -14,6 +14,9 @@ use hashbrown::HashTable;
 use super::ids::{BuyerRef, OperationId, OrderId};
 use super::outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
 use super::record::{CapacityTarget, OrderProposed, Record, SaleOpened};
+use super::snapshot::OrderSnapshot;
+
+mod restore;
 
 /// A proposal that reaches the log later than this after its `at_ms` (both log time) is stale.
 pub const PROPOSAL_AGE_MS_MAX: u64 = 10_000;
@@ -53,6 +56,8 @@ struct Order {
     /// The same buyer's order before this one.
     previous: u32,
     reversed: bool,
+    /// Whether it counts towards the buyer's limit.
+    counts: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -237,24 +242,37 @@ impl SaleState {
     }
 
     fn confirm(&mut self, offset: u64, proposal: &OrderProposed) {
-        let buyer = self.buyer_index(proposal.buyer);
-        let order = self.orders.len() as u32;
-        self.orders.push(Order {
+        self.add_order(&OrderSnapshot {
             id: proposal.order_id,
+            buyer: proposal.buyer,
             offset,
             confirmed_at_ms: self.log_time_ms,
+            reversed: false,
+            counts: true,
+        });
+        self.sold += 1;
+    }
+
+    /// Enters an order that is not there yet. The count of sold units is the caller's business.
+    fn add_order(&mut self, order: &OrderSnapshot) {
+        let buyer = self.buyer_index(order.buyer);
+        let index = self.orders.len() as u32;
+        self.orders.push(Order {
+            id: order.id,
+            offset: order.offset,
+            confirmed_at_ms: order.confirmed_at_ms,
             buyer,
             previous: self.buyers[buyer as usize].latest_order,
-            reversed: false,
+            reversed: order.reversed,
+            counts: order.counts,
         });
         let orders = &self.orders;
-        self.orders_by_id.insert_unique(proposal.order_id.table_hash(), order, |&index| {
+        self.orders_by_id.insert_unique(order.id.table_hash(), index, |&index| {
             orders[index as usize].id.table_hash()
         });
         let buyer = &mut self.buyers[buyer as usize];
-        buyer.latest_order = order;
-        buyer.counted += 1;
-        self.sold += 1;
+        buyer.latest_order = index;
+        buyer.counted += u32::from(order.counts);
     }
 
     fn reverse(&mut self, id: &OrderId, restock: bool, frees_limit: bool) -> Outcome {
@@ -275,6 +293,7 @@ impl SaleState {
             self.terms.capacity -= 1;
         }
         if frees_limit {
+            order.counts = false;
             buyer.counted -= 1;
         }
         // A reversed order also leaves the repeat window, so even without stock or limit given back the

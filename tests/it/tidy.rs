@@ -15,7 +15,8 @@ const ROWS: &[&[&str]] = &[
     &["place_order"],
     &["guard"],
     &["gate", "log", "ledger"],
-    &["config", "keys", "signing", "gcra", "telemetry", "clock"],
+    &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
+    &["chain"],
     &["sale"],
 ];
 

@@ -98,10 +98,60 @@ fn bad_clients_and_roles_are_refused_without_showing_a_secret() {
 
 #[test]
 fn a_start_on_parts_that_are_not_built_in_is_refused() {
-    let loaded =
-        load_from("", &[("DATABASE_URL", "postgres://u:p@h/d"), ("REDIS_URL", "")]).unwrap();
-    let error = loaded.refuse_services().unwrap_err().to_string();
-    assert!(error.contains("DATABASE_URL: is set, but this build"), "{error}");
-    assert!(!error.contains("u:p") && !error.contains("REDIS_URL"));
-    assert!(load_from("", &[]).unwrap().refuse_services().is_ok());
+    let loaded = load_from("", &distributed()).unwrap();
+    let refused = loaded.refuse_missing_parts();
+    if cfg!(feature = "distributed") {
+        refused.unwrap();
+    } else {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("kafka.brokers (KAFKA_BROKERS): is set, but this build"), "{error}");
+    }
+    assert!(load_from("", &[]).unwrap().refuse_missing_parts().is_ok());
+}
+
+/// The least that makes a node one of many.
+fn distributed() -> Vec<(&'static str, &'static str)> {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    vec![
+        ("KAFKA_BROKERS", "localhost:9092"),
+        ("FLUX_GATE__KAFKA__USERNAME", "ingestion-api"),
+        ("FLUX_GATE__KAFKA__PASSWORD", "password-of-the-tests"),
+        ("REDIS_URL", "rediss://api:secret@localhost:6379"),
+        ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=verify-full"),
+        ("FLUX_GATE__SECRETS__ORDER_KEY", KEY),
+        ("FLUX_GATE__SECRETS__BUYER_KEY", KEY),
+        ("FLUX_GATE__SECRETS__RECORD_KEYS", "1:0123456789abcdef0123456789abcdef"),
+        ("FLUX_GATE__SECRETS__OPERATOR_PUBLIC_KEY", KEY),
+    ]
+}
+
+#[test]
+fn many_nodes_need_all_their_stores_and_keys_and_tls() {
+    for (left_out, key) in [
+        ("DATABASE_URL", "postgres.url"),
+        ("FLUX_GATE__KAFKA__PASSWORD", "kafka.username"),
+        ("FLUX_GATE__SECRETS__ORDER_KEY", "secrets.order_key"),
+        ("FLUX_GATE__SECRETS__RECORD_KEYS", "secrets.record_keys"),
+        ("FLUX_GATE__SECRETS__OPERATOR_PUBLIC_KEY", "secrets.operator_public_key"),
+    ] {
+        let rest: Vec<_> =
+            distributed().into_iter().filter(|(name, _)| *name != left_out).collect();
+        let error = load_from("", &rest).unwrap_err();
+        assert_eq!(error.0.len(), 1, "{left_out}: {error}");
+        assert_eq!(error.0[0].key, key);
+    }
+    for (name, plain) in [
+        ("REDIS_URL", "redis://api:secret@localhost:6379"),
+        ("DATABASE_URL", "postgresql://u:p@h/d?sslmode=require"),
+    ] {
+        let mut pairs = distributed();
+        pairs.retain(|(other, _)| *other != name);
+        pairs.push((name, plain));
+        let error = load_from("", &pairs).unwrap_err().to_string();
+        assert!(error.contains("use TLS") && !error.contains("secret"), "{error}");
+        pairs.push(("FLUX_GATE__STORES__PLAINTEXT", "allow"));
+        load_from("", &pairs).unwrap();
+    }
+    let alone = load_from("", &[("REDIS_URL", "rediss://a:b@h")]).unwrap_err();
+    assert!(alone.to_string().contains("set KAFKA_BROKERS too"), "{alone}");
 }

@@ -1,20 +1,26 @@
 //! The operator's way to the log: handlers may run anywhere, a [`LogHandle`] belongs to its thread, so a
 //! local task stands between the two.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
-use crate::log::{Append, Decided, LogHandle};
+use crate::log::{Append, Decided, LogHandle, Lost, NotAppended};
 
 /// Operator records that wait for the log.
 const QUEUE_MAX: usize = 256;
+/// How long an operator's record waits for its decision.
+pub const DECISION_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why a record has no outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoOutcome {
     /// Nothing was written.
     NotWritten,
-    /// The log stopped; it may have been written.
+    /// The log stopped, or said nothing in time; it may have been written.
     Unknown,
+    /// Nothing was written: this node may not write operators' records.
+    NotSigned,
 }
 
 type Task = (Append, oneshot::Sender<Result<Decided, NoOutcome>>);
@@ -32,8 +38,14 @@ impl Desk {
                 let undecided = log.append(append);
                 tokio::task::spawn_local(async move {
                     let outcome = match undecided {
-                        Ok(undecided) => undecided.await.map_err(|_lost| NoOutcome::Unknown),
-                        Err(_not_appended) => Err(NoOutcome::NotWritten),
+                        Ok(undecided) => {
+                            match tokio::time::timeout(DECISION_WAIT_MAX, undecided).await {
+                                Ok(Ok(decided)) => Ok(decided),
+                                Ok(Err(Lost)) | Err(_) => Err(NoOutcome::Unknown),
+                            }
+                        }
+                        Err(NotAppended::NoOperatorKey) => Err(NoOutcome::NotSigned),
+                        Err(_) => Err(NoOutcome::NotWritten),
                     };
                     // Whoever asked may have hung up; the record stands all the same.
                     let _ = answer.send(outcome);

@@ -372,12 +372,17 @@ pub(super) async fn write(
         Err(NoOutcome::NotWritten) => {
             Err(reply::problem_because(Code::Busy, "the order log takes nothing at the moment"))
         }
+        Err(NoOutcome::NotSigned) => Err(reply::problem_because(Code::Forbidden, NOT_SIGNED)),
         Err(NoOutcome::Unknown) => Err(reply::problem_because(
             Code::OutcomeUnknown,
-            "the order log stopped; send the call again with the same Idempotency-Key",
+            "the order log gave no answer; send the call again with the same Idempotency-Key",
         )),
     }
 }
+
+/// Only a node with the operators' key can sign what operators write.
+const NOT_SIGNED: &str =
+    "this node does not hold secrets.operator_key; send the call to a node that does";
 
 async fn answer(result: impl Future<Output = Result<Coded, Coded>>) -> Coded {
     result.await.unwrap_or_else(|refusal| refusal)

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::chain::{self, Digest, Link};
 use super::error::StartError;
+use crate::chain::{self, Digest, Link};
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{Book, LogEntry, ProductId, Record};
 

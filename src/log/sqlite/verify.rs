@@ -13,10 +13,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::chain::{self, Digest};
 use super::error::StartError;
 use super::replay::{self, Head, LogRow, Products};
 use super::{migrations, store};
+use crate::chain::{self, Digest};
 use crate::sale::{Book, LogEntry, Outcome, Record};
 
 /// Rows that are read in one transaction.

@@ -15,10 +15,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Statement};
 
-use super::chain::{self, Link};
 use super::error::FatalError;
 use super::replay::{Head, Products};
 use super::upkeep;
+use crate::chain::{self, Link};
 use crate::clock::Clock;
 use crate::log::delivery::{Ports, Ticket};
 use crate::log::{Append, Applied, Decided, Queued};

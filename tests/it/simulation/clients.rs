@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use flux_gate::gate::Origin;
 use flux_gate::place_order::{Answer, Attempt, place_order};
 use flux_gate::sale::{BuyerRef, Duplicate, DuplicateReason, OrderId, ProductId, UserId};
 
@@ -147,7 +148,8 @@ impl Sim {
         let client = &mut clients[number];
         client.in_flight += 1;
         let (product, buyer, user) = (client.product, client.buyer, client.user);
-        let attempt = Attempt { product, buyer, user, order_id: client.keys[key].order_id };
+        let (order_id, origin) = (client.keys[key].order_id, Origin::default());
+        let attempt = Attempt { product, buyer, user, order_id, origin };
         let mut requests = self.requests.borrow_mut();
         let request = requests.len();
         self.trace(|| format!("ask {request}: client {number}, key {key}, node {node}"));

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use flux_gate::gate::Verdict;
+use flux_gate::gate::{Origin, Verdict};
 use flux_gate::log::{Append, Applied, Decided, Level};
 use flux_gate::place_order::{Proposed, World};
 use flux_gate::sale::{Book, BuyerRef, LogEntry, Outcome, ProductId, SaleState};
@@ -223,7 +223,7 @@ impl World for Visit {
         })
     }
 
-    async fn admit(&self, product: &ProductId, buyer: &BuyerRef) -> Verdict {
+    async fn admit(&self, product: &ProductId, buyer: &BuyerRef, _: Origin) -> Verdict {
         let (sim, late) = (&self.sim, self.sim.faults.borrow().gate_late);
         if sim.rng.per_mille(late) {
             sim.until(sim.now_us() + sim.rng.between(1, 200_000), |_| None::<()>).await;

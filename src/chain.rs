@@ -1,6 +1,8 @@
 //! The digest chain: each row carries a digest over the row before and its own content, so that nothing
 //! can be changed, inserted or taken out without every later digest changing.
 //!
+//! An embedded log is one chain; of a log on Kafka each partition is one.
+//!
 //! digest = SHA-256(digest before ‖ for each of offset, log time, product, record, outcome: its length
 //! (32 bits, big endian) ‖ its bytes). Numbers are 64 bits, big endian. Subjects are not in it: they can
 //! be erased.
@@ -8,27 +10,32 @@
 use aws_lc_rs::digest::{SHA256, digest};
 
 /// Bytes of a digest.
-pub(super) const DIGEST_BYTES: usize = 32;
+pub const DIGEST_BYTES: usize = 32;
 
 /// A row's digest.
-pub(super) type Digest = [u8; DIGEST_BYTES];
+pub type Digest = [u8; DIGEST_BYTES];
 
 /// What is digested of a row.
-pub(super) struct Link<'a> {
+pub struct Link<'a> {
+    /// Its place in the log.
     pub offset: u64,
+    /// When it was taken: its log time in an embedded log, the broker's time on Kafka. Unix milliseconds.
     pub log_time_ms: u64,
+    /// The product that it is about.
     pub product: &'a str,
+    /// Its bytes.
     pub record: &'a [u8],
+    /// What it came to: [`Outcome::name`](crate::sale::Outcome::name).
     pub outcome: &'a str,
 }
 
 /// The digest before the first row.
-pub(super) fn genesis() -> Digest {
+pub fn genesis() -> Digest {
     sha256(b"flux-gate order log 1")
 }
 
 /// The digest of the row that follows `before`. `buffer` is only there to be used again.
-pub(super) fn next(before: &Digest, link: &Link<'_>, buffer: &mut Vec<u8>) -> Digest {
+pub fn next(before: &Digest, link: &Link<'_>, buffer: &mut Vec<u8>) -> Digest {
     buffer.clear();
     buffer.extend_from_slice(before);
     let (offset, time) = (link.offset.to_be_bytes(), link.log_time_ms.to_be_bytes());

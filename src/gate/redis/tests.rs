@@ -10,7 +10,7 @@ mod cost;
 mod differential;
 mod faults;
 mod forged;
-mod library;
+mod loading;
 mod server;
 
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use secrecy::SecretString;
 
 use self::server::Server;
 use super::*;
-use crate::gate::Verdict;
+use crate::gate::{Origin, Verdict};
 
 /// Attempts may take longer than 50 ms on a machine that runs all tests at once.
 const PATIENT: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::library::{Looked, load_library};
+use super::library::{Looked, load_library};
 use super::*;
 
 /// What `deploy/redis/users.acl` grants, for a tree without it.

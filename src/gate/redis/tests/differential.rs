@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use redis::{Connection, Value};
 
 use super::super::calls::{self, Answer, Keys, Levelled, RateOf};
-use super::super::library::SOURCE;
+use super::library::SOURCE;
 use super::*;
 use crate::gate::memory::{MemoryGate, PENDING_LIFETIME_US};
 use crate::gcra;

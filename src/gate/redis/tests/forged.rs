@@ -5,32 +5,27 @@ use rstest::rstest;
 
 use super::*;
 
-const STOCK: &str = "product:{phone}:stock";
-const PENDING: &str = "product:{phone}:pending";
-const LEVEL: &str = "product:{phone}:level";
-const TATS: &str = "rate:{phone}:tat";
-
 /// The promise is a second; the rest is for a busy machine.
 const HEALED_WITHIN: Duration = Duration::from_secs(3);
 
 #[rstest]
-#[case::a_million_units(&[&["SET", STOCK, "1000000"]])]
-#[case::no_unit(&[&["SET", STOCK, "0"]])]
-#[case::no_number(&[&["SET", STOCK, "many"]])]
-#[case::a_number_of_another_kind(&[&["SET", STOCK, "1e3"]])]
-#[case::a_number_too_long(&[&["SET", STOCK, "99999999999999999999"]])]
-#[case::a_level_that_stays(&[&["SET", LEVEL, "999999999999:77"], &["DEL", STOCK]])]
-#[case::a_level_that_stays_long(&[&["SET", LEVEL, "999999999999:77", "EX", "3600"], &["DEL", STOCK]])]
-#[case::a_level_that_goes(&[&["SET", LEVEL, "999999999999:77", "PX", "500"], &["DEL", STOCK]])]
-#[case::a_level_that_is_none(&[&["SET", LEVEL, "x:y", "PX", "1500"], &["DEL", STOCK]])]
-#[case::all_keys_deleted(&[&["DEL", STOCK, PENDING, LEVEL, TATS]])]
-#[case::a_stock_of_another_type(&[&["DEL", STOCK], &["LPUSH", STOCK, "1"]])]
-#[case::a_level_of_another_type(&[&["DEL", LEVEL], &["LPUSH", LEVEL, "1"]])]
-#[case::undecided_attempts_of_another_type(&[&["DEL", PENDING], &["SET", PENDING, "1"]])]
-#[case::rates_of_another_type(&[&["DEL", TATS], &["LPUSH", TATS, "1"]])]
-#[case::undecided_for_ever(&[&["ZADD", PENDING, "9e15", "a", "inf", "b"]])]
-#[case::over_the_rate_for_ever(&[&["ZADD", TATS, "9e15", "p"]])]
-fn is_put_right_within_a_second(#[case] forgery: &[&[&str]]) {
+#[case::a_million_units(&["SET product:{phone}:stock 1000000"])]
+#[case::no_unit(&["SET product:{phone}:stock 0"])]
+#[case::no_number(&["SET product:{phone}:stock many"])]
+#[case::a_number_of_another_kind(&["SET product:{phone}:stock 1e3"])]
+#[case::a_number_too_long(&["SET product:{phone}:stock 99999999999999999999"])]
+#[case::a_level_that_stays(&["SET product:{phone}:level 999999999999:77", "DEL product:{phone}:stock"])]
+#[case::a_level_that_stays_long(&["SET product:{phone}:level 999999999999:77 EX 3600", "DEL product:{phone}:stock"])]
+#[case::a_level_that_goes(&["SET product:{phone}:level 999999999999:77 PX 500", "DEL product:{phone}:stock"])]
+#[case::a_level_that_is_none(&["SET product:{phone}:level x:y PX 1500", "DEL product:{phone}:stock"])]
+#[case::all_keys_deleted(&["DEL product:{phone}:stock product:{phone}:pending product:{phone}:level rate:{phone}:tat"])]
+#[case::a_stock_of_another_type(&["DEL product:{phone}:stock", "LPUSH product:{phone}:stock 1"])]
+#[case::a_level_of_another_type(&["DEL product:{phone}:level", "LPUSH product:{phone}:level 1"])]
+#[case::undecided_attempts_of_another_type(&["DEL product:{phone}:pending", "SET product:{phone}:pending 1"])]
+#[case::rates_of_another_type(&["DEL rate:{phone}:tat", "LPUSH rate:{phone}:tat 1"])]
+#[case::undecided_for_ever(&["ZADD product:{phone}:pending 9e15 a inf b"])]
+#[case::over_the_rate_for_ever(&["ZADD rate:{phone}:tat 9e15 p"])]
+fn is_put_right_within_a_second(#[case] forgery: &[&str]) {
     on_a_serving_thread(|| async {
         let server = Server::start();
         let node = Node::start(Options {
@@ -42,8 +37,8 @@ fn is_put_right_within_a_second(#[case] forgery: &[&[&str]]) {
         assert_eq!(node.admit(1).await, Verdict::Go);
         until("the first level", || server.hint() == Some(4)).await;
 
-        for words in forgery {
-            server.run_command::<redis::Value>(words);
+        for command in forgery {
+            server.run_command::<redis::Value>(&command.split(' ').collect::<Vec<_>>());
         }
         // Whoever comes now is at worst asked to try again, and Redis is not taken to be down.
         for n in 2..5 {
@@ -69,7 +64,7 @@ fn an_attempt_that_finds_no_unit_has_the_hint_put_right_at_once() {
         node.decide(1, 5, []);
         until("the first level", || server.hint() == Some(5)).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
-        server.run_command::<()>(&["SET", STOCK, "0"]);
+        server.run_command::<()>(&["SET", "product:{phone}:stock", "0"]);
         let forged = Instant::now();
         assert_eq!(node.admit(1).await, Verdict::Busy);
         until("the hint", || server.hint() == Some(5)).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::super::library::SOURCE;
+use super::library::SOURCE;
 
 pub(super) struct Server {
     process: Option<Child>,

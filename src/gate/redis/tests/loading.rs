@@ -1,6 +1,6 @@
 //! The library's keeper: the worker's part.
 
-use super::super::library::{LibraryKeeper, Looked, NAME, SOURCE, VERSION, load_library};
+use super::library::{LibraryKeeper, Looked, NAME, SOURCE, VERSION, load_library};
 use super::*;
 
 #[test]

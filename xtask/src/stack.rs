@@ -86,6 +86,19 @@ pub struct UpOptions {
     pub print: bool,
 }
 
+impl Default for UpOptions {
+    fn default() -> Self {
+        Self { brokers: 1, full_jit: false, print: false }
+    }
+}
+
+/// Whether all services run.
+pub fn is_up() -> anyhow::Result<bool> {
+    let state = State::load()?;
+    let runs = |state: State| state.complete && state.services.iter().all(|s| s.running().is_some());
+    Ok(state.is_some_and(runs))
+}
+
 fn one_or_three(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|brokers| [1, 3].contains(brokers)).ok_or("1 or 3".into())
 }

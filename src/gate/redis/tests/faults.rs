@@ -54,7 +54,7 @@ fn killed_and_back_empty_it_is_levelled_before_it_is_asked() {
         node.wait_up().await;
         assert_eq!(server.hint(), Some(4));
         assert_eq!(node.admit(12).await, Verdict::Go);
-        assert_eq!(server.hint(), Some(3));
+        assert_eq!(server.hint(), Some(3), "{:?}", node.gate.counts());
     });
 }
 

@@ -251,11 +251,17 @@ impl Link {
 async fn keep_connected(shared: Arc<Shared>, link: Rc<Link>) {
     let mut told = false;
     loop {
-        match shared.endpoint.connect().await {
-            Ok(connection) => {
+        match shared.endpoint.connect_and_watch().await {
+            Ok((connection, mut driver)) => {
                 told = false;
                 link.sound.replace(Some(connection));
-                until_broken(&shared, &link).await;
+                tokio::select! {
+                    // Noticed before an attempt does.
+                    _ = &mut driver => {}
+                    () = until_broken(&shared, &link) => {}
+                }
+                link.sound.take();
+                link.suspect.take();
             }
             Err(error) => {
                 tell(&error, &mut told);
@@ -285,10 +291,7 @@ async fn until_broken(shared: &Arc<Shared>, link: &Link) {
                 }
             }
             // It goes on by itself: what hangs may yet be answered.
-            _ => {
-                link.sound.take();
-                return;
-            }
+            _ => return,
         }
     }
 }

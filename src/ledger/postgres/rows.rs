@@ -31,7 +31,7 @@ pub struct Batch {
     pub products: Vec<ProductRow>,
     /// Operations that took effect.
     pub operations: Vec<OperationInsert>,
-    /// Digests at multiples of [`CHECKPOINT_RECORDS`].
+    /// Digests where `next_offset` is a multiple of [`CHECKPOINT_RECORDS`].
     pub checkpoints: Vec<Checkpoint>,
     /// Who is forgotten.
     pub erased: Vec<Erased>,
@@ -142,9 +142,9 @@ pub struct OperationInsert {
 pub struct Checkpoint {
     /// The partition.
     pub partition: i32,
-    /// The record, at a multiple of [`CHECKPOINT_RECORDS`].
-    pub offset: u64,
-    /// The digest after it.
+    /// The offset that comes next, a multiple of [`CHECKPOINT_RECORDS`].
+    pub next_offset: u64,
+    /// The digest after the record before it.
     pub digest: Digest,
 }
 

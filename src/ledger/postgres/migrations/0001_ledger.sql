@@ -25,12 +25,14 @@ CREATE TABLE flux_gate.progress (
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
--- The digests after the records at multiples of 1,024: for those who compare their own with the ledger's.
+-- The digests where `next_offset` is a multiple of 1,024, the last 64 of each partition: for those who
+-- compare their own with the ledger's.
 CREATE TABLE flux_gate.checkpoints (
     partition integer NOT NULL,
-    "offset" bigint NOT NULL,
+    next_offset bigint NOT NULL,
+    -- After the record before `next_offset`.
     digest bytea NOT NULL CHECK (length(digest) = 32),
-    PRIMARY KEY (partition, "offset")
+    PRIMARY KEY (partition, next_offset)
 );
 
 -- Each sale as it stands after the last applied record about it.

@@ -1,1 +1,3 @@
-SELECT partition, "offset", digest FROM flux_gate.checkpoints ORDER BY partition, "offset"
+SELECT partition, next_offset, digest
+FROM flux_gate.checkpoints
+ORDER BY partition, next_offset

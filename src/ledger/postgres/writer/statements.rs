@@ -121,7 +121,7 @@ impl Session {
         let newest: Vec<_> = newest_checkpoints(&batch.checkpoints).collect();
         let partitions = column(&newest, |checkpoint| checkpoint.partition);
         let kept_after =
-            column(&newest, |c| int(c.offset) - (CHECKPOINTS_KEPT * CHECKPOINT_RECORDS) as i64);
+            column(&newest, |row| int(row.next_offset) - (CHECKPOINTS_KEPT * CHECKPOINT_RECORDS) as i64);
         let (archived_columns, kept_columns): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 2]) =
             ([&archived], [&partitions, &kept_after]);
         let (products, indexed, forgotten, erased) = tokio::join!(
@@ -210,7 +210,7 @@ impl Session {
 
     async fn checkpoints(&self, rows: &[Checkpoint]) -> Result<u64, PostgresError> {
         let partition = column(rows, |row| row.partition);
-        let offset = column(rows, |row| int(row.offset));
+        let offset = column(rows, |row| int(row.next_offset));
         let digest = column_of(rows, |row| row.digest.as_slice());
         self.execute(rows.len(), &self.insert_checkpoints, &[&partition, &offset, &digest]).await
     }

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use flux_gate::keys::records::{Author, RecordKeys};
 use flux_gate::log::kafka::message::{NONCE_HEADER, VOUCHER_HEADER, partition_of};
-use flux_gate::sale::{
-    BuyerRef, CapacityTarget, OrderId, OrderProposed, ProductId, Record,
-};
+use flux_gate::sale::{BuyerRef, CapacityTarget, OrderId, OrderProposed, ProductId, Record};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -213,10 +211,10 @@ fn with_a_nodes_kafka_credentials_no_capacity_is_raised_no_sale_resumed_no_order
         let copy = Forged::copy(message);
         let elsewhere = (copy.partition + 1) % PARTITIONS;
         forgeries.push(("a genuine record again", Forged::copy(message)));
-        forgeries.push(("a genuine record in the wrong partition", Forged {
-            partition: elsewhere,
-            ..copy
-        }));
+        forgeries.push((
+            "a genuine record in the wrong partition",
+            Forged { partition: elsewhere, ..copy },
+        ));
     }
     for (name, forged) in &forgeries {
         forged.send(&client, &cluster.topic).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -154,8 +154,8 @@ impl World {
                     let target = format!("/admin/products/{product}");
                     let sold = call(server.operator, "GET", &target, "").json()["sold"].as_u64();
                     let sql = format!(
-                        "SELECT count(*) FROM flux_gate.orders WHERE product = '{product}' \
-                         AND reversed_offset IS NULL"
+                        "SELECT count(*) FROM flux_gate.order_list \
+                         WHERE product = '{product}' AND status = 'confirmed'"
                     );
                     let standing = self.cluster.stack.sql(&self.cluster.database, &sql);
                     sold.is_some() && standing.parse().ok() == sold

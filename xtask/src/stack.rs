@@ -27,10 +27,9 @@ use rustix::process::Signal;
 
 #[allow(unused_imports, reason = "for the tests' own commands")]
 pub use faults::{cont, kill, start, stop};
-pub use state::environment_file;
+pub use state::{State, environment_file};
 
 use run::Run;
-use state::State;
 use tls::Authority;
 use tools::Tools;
 
@@ -57,19 +56,26 @@ enum Action {
     Status,
     /// Print the environment of the running stack, as a shell reads it.
     Env,
-    /// Kill a service at once: redis, postgres, kafka, kafka-2, kafka-3.
-    Kill { service: String },
-    /// Freeze a service.
-    Stop { service: String },
-    /// Let a frozen service go on.
-    Cont { service: String },
-    /// Start a killed service on the same port with the same data.
+    /// Kill services at once: redis, postgres, kafka, kafka-2, kafka-3.
+    Kill(Names),
+    /// Freeze services.
+    Stop(Names),
+    /// Let frozen services go on.
+    Cont(Names),
+    /// Start killed services on the same ports with the same data.
     Start {
-        service: String,
+        #[command(flatten)]
+        names: Names,
         /// Redis: load this dump, else it comes back empty. PostgreSQL: a copy of its data directory.
         #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
     },
+}
+
+#[derive(clap::Args)]
+struct Names {
+    #[arg(required = true)]
+    services: Vec<String>,
 }
 
 /// What `up` starts.
@@ -114,10 +120,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Action::Down { keep } => down(*keep)?,
         Action::Status => return status(),
         Action::Env => print(&State::load()?.context("no stack runs")?, true),
-        Action::Kill { service } => kill(service)?,
-        Action::Stop { service } => stop(service)?,
-        Action::Cont { service } => cont(service)?,
-        Action::Start { service, from } => start(service, from.as_deref())?,
+        Action::Kill(names) => kill(&names.services)?,
+        Action::Stop(names) => stop(&names.services)?,
+        Action::Cont(names) => cont(&names.services)?,
+        Action::Start { names, from } => start(&names.services, from.as_deref())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,7 +132,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 pub fn up(options: &UpOptions) -> anyhow::Result<State> {
     let _lock = state::lock()?;
     if let Some(state) = State::load()? {
-        if state.complete && state.services.iter().all(|service| service.running().is_some()) {
+        if is_up(&state) {
             eprintln!("it runs already: {}", state.dir.display());
             return Ok(state);
         }
@@ -147,6 +153,11 @@ pub fn up(options: &UpOptions) -> anyhow::Result<State> {
             Err(error)
         }
     }
+}
+
+/// Whether all that was started still runs. Who asks before `up` knows whether `down` is his to call.
+pub fn is_up(state: &State) -> bool {
+    state.complete && state.services.iter().all(|service| service.running().is_some())
 }
 
 fn start_all(tools: &Tools, options: &UpOptions) -> anyhow::Result<State> {

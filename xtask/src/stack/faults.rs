@@ -28,37 +28,41 @@ impl Kind {
     }
 }
 
-/// Kills the service with all its processes, as a power cut does. (What the kernel has not yet written to the
+/// Kills services with all their processes, as a power cut does. (What the kernel has not yet written to the
 /// disk is not lost by this.)
-pub fn kill(name: &str) -> anyhow::Result<()> {
-    change(name, |service, _| {
+pub fn kill(names: &[String]) -> anyhow::Result<()> {
+    change(names, |service| {
         running(service)?.kill();
         service.process = None;
         Ok(())
-    })
+    })?;
+    Ok(())
 }
 
-/// Freezes the service with all its processes: connections stay, nobody answers.
-pub fn stop(name: &str) -> anyhow::Result<()> {
-    change(name, |service, _| {
+/// Freezes services with all their processes: connections stay, nobody answers.
+pub fn stop(names: &[String]) -> anyhow::Result<()> {
+    change(names, |service| {
         running(service)?.signal_all(Signal::STOP);
         Ok(())
-    })
+    })?;
+    Ok(())
 }
 
-/// Lets a frozen service go on.
-pub fn cont(name: &str) -> anyhow::Result<()> {
-    change(name, |service, _| {
+/// Lets frozen services go on.
+pub fn cont(names: &[String]) -> anyhow::Result<()> {
+    change(names, |service| {
         running(service)?.signal_all(Signal::CONT);
         Ok(())
-    })
+    })?;
+    Ok(())
 }
 
-/// Starts a killed service on its port, with its data, and waits until it serves. Redis keeps none: it comes
-/// back empty, or with those of the dump `from`. PostgreSQL comes back with the data directory `from` (a copy
-/// made while it was down).
-pub fn start(name: &str, from: Option<&Path>) -> anyhow::Result<()> {
-    change(name, |service, ca_file| {
+/// Starts killed services on their ports, with their data, and waits until they serve. Brokers that need each
+/// other must be started by one call, or side by side. Redis keeps no data: it comes back empty, or with those
+/// of the dump `from`. PostgreSQL comes back with the data directory `from` (a copy made while it was down).
+pub fn start(names: &[String], from: Option<&Path>) -> anyhow::Result<()> {
+    let state = change(names, |service| {
+        let name = &service.name;
         if let Some(process) = service.running() {
             ensure!(!process.is_stopped(), "{name} is frozen: `cont` lets it go on");
             bail!("{name} runs already");
@@ -69,22 +73,31 @@ pub fn start(name: &str, from: Option<&Path>) -> anyhow::Result<()> {
             (Kind::Kafka, Some(_)) => bail!("Kafka can't be started from a copy"),
             (Kind::Postgres | Kind::Kafka, None) => {}
         }
+        if service.kind == Kind::Postgres {
+            unlock(&service.data)?;
+        }
         service.process = Some(process::start(service)?);
-        probe::wait(service, ca_file, service.kind.start_limit())
-    })
+        Ok(())
+    })?;
+    for name in names {
+        let service = state.service(name)?;
+        probe::wait(service, &state.ca_file, service.kind.start_limit())?;
+    }
+    Ok(())
 }
 
-/// Does something to one service and writes down what became of it, also when that failed.
+/// Does something to each of the services and writes down what became of them, also when that failed.
 fn change(
-    name: &str,
-    act: impl FnOnce(&mut Service, &Path) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+    names: &[String],
+    act: impl Fn(&mut Service) -> anyhow::Result<()>,
+) -> anyhow::Result<State> {
     let _lock = state::lock()?;
     let mut state = State::load()?.context("no stack runs: `cargo xtask stack up`")?;
-    let ca_file = state.ca_file.clone();
-    let done = act(state.service(name)?, &ca_file);
+    // All must be known before anything is done to one.
+    names.iter().try_for_each(|name| state.service(name).map(|_| ()))?;
+    let done = names.iter().try_for_each(|name| act(state.service_mut(name)?));
     state.save()?;
-    done
+    done.map(|()| state)
 }
 
 fn running(service: &Service) -> anyhow::Result<process::Process> {
@@ -109,9 +122,14 @@ fn put_data(service: &Service, from: &Path) -> anyhow::Result<()> {
     ensure!(from.join("PG_VERSION").is_file(), "{} is no data directory", from.display());
     std::fs::remove_dir_all(&service.data)?;
     files::copy_dir(from, &service.data)?;
-    let lock = service.data.join("postmaster.pid");
+    service.run_as.map_or(Ok(()), |user| files::give(&service.data, user))
+}
+
+/// Its processes are dead, which PostgreSQL can't tell as long as nobody has waited for them.
+fn unlock(data: &Path) -> anyhow::Result<()> {
+    let lock = data.join("postmaster.pid");
     if lock.exists() {
         std::fs::remove_file(lock)?;
     }
-    service.run_as.map_or(Ok(()), |user| files::give(&service.data, user))
+    Ok(())
 }

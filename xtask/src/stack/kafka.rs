@@ -22,7 +22,8 @@ pub const PORTS_PER_NODE: usize = 3;
 const TESTS_PREFIX: &str = "it-";
 
 /// Not for a cluster that others depend on, so not in the shipped file: fewer threads, quick elections, small
-/// internal topics. With the cleaner's usual buffer a quarter of the heap would be gone.
+/// internal topics. With the cleaner's usual buffer a quarter of the heap would be gone. A killed broker is let in
+/// again when its session is over.
 const SMALL: &str = "\n\
     # Added by the stack: a small machine, and tests that wait for everything.\n\
     num.network.threads=2\n\
@@ -37,8 +38,8 @@ const SMALL: &str = "\n\
     group.initial.rebalance.delay.ms=0\n\
     group.min.session.timeout.ms=1000\n\
     controller.quorum.election.timeout.ms=1000\n\
-    broker.session.timeout.ms=6000\n\
-    broker.heartbeat.interval.ms=500\n";
+    broker.session.timeout.ms=3000\n\
+    broker.heartbeat.interval.ms=300\n";
 
 struct Node {
     id: u32,

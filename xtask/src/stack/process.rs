@@ -97,6 +97,7 @@ impl Process {
         i32::try_from(self.id).ok().and_then(Pid::from_raw)
     }
 
+    /// Where there is no `/proc`, none are found, and faults hit the parent only.
     fn children(&self) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());

@@ -101,11 +101,23 @@ impl State {
     }
 
     /// The service of that name; `kafka-1` is also called `kafka`.
-    pub fn service(&mut self, name: &str) -> anyhow::Result<&mut Service> {
+    pub fn service(&self, name: &str) -> anyhow::Result<&Service> {
+        Ok(&self.services[self.index(name)?])
+    }
+
+    /// The same, to change it.
+    pub fn service_mut(&mut self, name: &str) -> anyhow::Result<&mut Service> {
+        let index = self.index(name)?;
+        Ok(&mut self.services[index])
+    }
+
+    fn index(&self, name: &str) -> anyhow::Result<usize> {
         let name = if name == "kafka-1" { "kafka" } else { name };
-        let known: Vec<_> = self.services.iter().map(|service| service.name.clone()).collect();
-        let found = self.services.iter_mut().find(|service| service.name == name);
-        found.with_context(|| format!("no service `{name}`; there are {}", known.join(", ")))
+        let found = self.services.iter().position(|service| service.name == name);
+        found.with_context(|| {
+            let known: Vec<_> = self.services.iter().map(|service| service.name.as_str()).collect();
+            format!("no service `{name}`; there are {}", known.join(", "))
+        })
     }
 
     /// The environment with the numbers of the processes, which change. A killed one's is empty.

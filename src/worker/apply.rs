@@ -190,7 +190,8 @@ impl<'o> Filling<'o> {
                 self.operated(entry, terms.operation);
             }
             (Record::OrderReversed { order_id, frees_limit, .. }, Outcome::Applied) => {
-                let order = state.order(order_id).expect("an order that was just reversed is there");
+                let order =
+                    state.order(order_id).expect("an order that was just reversed is there");
                 let place = self.place(partition.number);
                 self.batch.reversals.push(ReversalInsert {
                     partition: partition.number,
@@ -260,9 +261,11 @@ impl<'o> Filling<'o> {
 
     fn operated(&mut self, entry: &LogEntry, operation: Option<OperationId>) {
         let (product, offset) = (entry.product, entry.offset);
-        self.batch.operations.extend(
-            operation.map(|operation| OperationInsert { product, operation, offset }),
-        );
+        self.batch.operations.extend(operation.map(|operation| OperationInsert {
+            product,
+            operation,
+            offset,
+        }));
     }
 
     /// The next place among the events of a partition.

@@ -99,4 +99,4 @@ impl PostgresLedger {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -87,7 +87,9 @@ pub enum WorkerError {
         offset: u64,
     },
     /// An offset is missing.
-    #[error("partition {partition} of the order log goes on at offset {found} instead of {expected}")]
+    #[error(
+        "partition {partition} of the order log goes on at offset {found} instead of {expected}"
+    )]
     Gap {
         /// The partition.
         partition: i32,

@@ -189,8 +189,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
-        // The listener may have ended by itself.
-        drop(self.stop_status.take().map(|stop| stop.send(())));
+        if let Some(stop) = self.stop_status.take() {
+            // The listener may have ended by itself.
+            let _ = stop.send(());
+        }
         for thread in self.threads.drain(..) {
             // Its panic has been told.
             let _ = thread.join();

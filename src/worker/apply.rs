@@ -50,6 +50,12 @@ impl Partition {
         self.book.insert(product, state);
     }
 
+    /// The sales whose records lie in it.
+    #[cfg(test)]
+    pub(super) fn sales(&self) -> impl Iterator<Item = (&ProductId, &SaleState)> {
+        self.book.iter()
+    }
+
     /// The first offset that has not been applied.
     pub(super) fn next_offset(&self) -> u64 {
         self.next_offset

@@ -98,14 +98,6 @@ impl Default for UpOptions {
     }
 }
 
-/// Whether all services run.
-pub fn is_up() -> anyhow::Result<bool> {
-    let state = State::load()?;
-    let runs =
-        |state: State| state.complete && state.services.iter().all(|s| s.running().is_some());
-    Ok(state.is_some_and(runs))
-}
-
 fn one_or_three(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|brokers| [1, 3].contains(brokers)).ok_or("1 or 3".into())
 }

@@ -36,6 +36,8 @@ const FOLLOWER_LOOK_EVERY: Duration = Duration::from_millis(2);
 const LOOK_TIMEOUT: Duration = Duration::from_millis(300);
 /// How often the topic is looked at, in microseconds.
 const TOPIC_EVERY_US: u64 = 1_000_000;
+/// How long the follower may stand still while brokers tell of records to read, in microseconds.
+const STANDSTILL_US_MAX: u64 = 60_000_000;
 /// So many answers in a row must say that the log ends too early or has other partitions before that is
 /// believed: a broker that has just started may not know better.
 const BAD_ANSWERS_MAX: u32 = 5;
@@ -63,6 +65,7 @@ impl EndWatch {
     pub(super) fn run(self) -> Result<(), FatalError> {
         let mut trouble = Pace::every_10_seconds();
         let mut look = Pace::new(TOPIC_EVERY_US);
+        let mut progress = Progress::default();
         let mut early_ends = InARow::new(BAD_ANSWERS_MAX);
         let mut other_topics = InARow::new(BAD_ANSWERS_MAX);
         let mut gone = InARow::new(GONE_ANSWERS_MAX);
@@ -74,7 +77,12 @@ impl EndWatch {
                 Ok(ends) => match went_back(&applied, &ends) {
                     None => {
                         early_ends.good();
-                        self.mark_when_reached(&ends, asked_us);
+                        let reached = self.mark_when_reached(&ends, asked_us);
+                        let standstill_us = progress.standstill_us(reached, applied, asked_us);
+                        if standstill_us > STANDSTILL_US_MAX {
+                            let seconds = standstill_us / 1_000_000;
+                            return Err(FatalError::Standstill { seconds });
+                        }
                     }
                     Some(back) => early_ends.bad(back)?,
                 },
@@ -97,15 +105,17 @@ impl EndWatch {
         Ok(())
     }
 
-    /// Waits a while for the follower to get to `ends`, then notes when they were asked for.
-    fn mark_when_reached(&self, ends: &[u64], asked_us: u64) {
+    /// Waits a while for the follower to get to `ends`, then notes when they were asked for. Returns
+    /// whether it got there.
+    fn mark_when_reached(&self, ends: &[u64], asked_us: u64) -> bool {
         while !self.heads.reached(ends) {
             if self.clock.monotonic_us().saturating_sub(asked_us) > FOLLOWER_WAIT_US_MAX {
-                return;
+                return false;
             }
             std::thread::sleep(FOLLOWER_LOOK_EVERY);
         }
         self.applied.mark_end_seen(asked_us);
+        true
     }
 
     /// What is wrong with the topic, as far as brokers can be reached.
@@ -125,6 +135,24 @@ impl EndWatch {
                 _ => None,
             },
         }
+    }
+}
+
+/// Since when the follower has stood still before an end that brokers tell.
+#[derive(Default)]
+struct Progress {
+    since: Option<(u64, Vec<u64>)>,
+}
+
+impl Progress {
+    /// How long it has stood still, in microseconds, when it has `applied` so much.
+    fn standstill_us(&mut self, reached: bool, applied: Vec<u64>, now_us: u64) -> u64 {
+        match &self.since {
+            _ if reached => self.since = None,
+            Some((since_us, then)) if *then == applied => return now_us.saturating_sub(*since_us),
+            _ => self.since = Some((now_us, applied)),
+        }
+        0
     }
 }
 
@@ -216,6 +244,17 @@ mod tests {
         assert!(went_back(&[5, 0], &[9, 1]).is_none());
         let back = went_back(&[5, 3], &[9, 2]);
         assert!(matches!(back, Some(FatalError::WentBack { partition: 1, end: 2, applied: 3 })));
+    }
+
+    #[test]
+    fn a_follower_stands_still_when_it_neither_reaches_the_end_nor_moves() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.standstill_us(false, vec![1], 10), 0);
+        assert_eq!(progress.standstill_us(false, vec![1], 15), 5);
+        assert_eq!(progress.standstill_us(false, vec![2], 20), 0);
+        assert_eq!(progress.standstill_us(true, vec![2], 25), 0);
+        assert_eq!(progress.standstill_us(false, vec![2], 30), 0);
+        assert_eq!(progress.standstill_us(false, vec![2], 37), 7);
     }
 
     #[test]

@@ -190,6 +190,15 @@ pub enum FatalError {
         /// The product.
         product: ProductId,
     },
+    /// Nothing comes, though brokers say that there is something to read.
+    #[error(
+        "brokers tell of records in the order log, but none has been read for {seconds} s: the client \
+         hangs; start again"
+    )]
+    Standstill {
+        /// For how long.
+        seconds: u64,
+    },
     /// The client library gave up.
     #[error("the Kafka client failed for good: {0}")]
     Client(#[source] KafkaError),

@@ -10,6 +10,7 @@ use crate::cli::{Common, Exit, Failure, Machine};
 use crate::config::load::Loaded;
 use crate::config::problem::{Origin, Problem};
 
+mod encryption;
 mod machine;
 mod ports;
 mod secrets;
@@ -94,6 +95,7 @@ fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = configuration(&loaded);
     findings.extend(store::examine(&config.data.dir, machine));
+    findings.extend(encryption::examine(&config.data.dir));
     findings.extend(secrets::examine(&loaded));
     findings.extend(tls::examine(config, machine.clock.unix_ms()));
     findings.extend(machine::examine(config, machine));

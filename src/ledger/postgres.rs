@@ -1,49 +1,102 @@
 //! The ledger in PostgreSQL, filled by the workers.
+//!
+//! - [`migrations`]: the schema `flux_gate` and its versions; `docs/DATA_MODEL.md` tells its tables;
+//! - [`rows`], [`writer`]: what a worker writes, in one transaction a batch;
+//! - here: what nodes read, which is never more than one bounded page or the snapshot of their start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Counts, Event, LedgerError, Lookup, OrderRow, Page};
 use crate::config::Config;
 use crate::sale::{OrderId, ProductId};
 use crate::snapshot::Snapshot;
 
-/// Why PostgreSQL gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum PostgresError {}
+mod connect;
+mod error;
+pub mod migrations;
+mod pages;
+mod reader;
+pub mod rows;
+mod snapshot;
+mod types;
+pub mod writer;
 
-impl PostgresError {
-    /// Whether to try again: it cannot be reached, or is starting.
-    pub fn is_transient(&self) -> bool {
-        unimplemented!()
-    }
-}
+pub use error::{PostgresError, ServerError};
+pub use writer::Writer;
 
-/// The ledger. Cheap to clone.
+use connect::Connector;
+use reader::Reader;
+use snapshot::{Held, Source};
+
+/// The ledger, as nodes read it. Cheap to clone; usable from every runtime.
 #[derive(Clone)]
-pub struct PostgresLedger;
+pub struct PostgresLedger {
+    reader: Reader,
+    source: Arc<Source>,
+}
 
 impl PostgresLedger {
-    /// Prepares the pools; nothing is connected yet.
-    pub fn new(_config: &Config) -> Result<Self, PostgresError> {
-        unimplemented!()
+    /// Starts the thread that reads; nothing is connected yet.
+    ///
+    /// # Errors
+    /// An address or the certificates cannot be used, or the thread cannot be started.
+    pub fn new(config: &Config) -> Result<Self, PostgresError> {
+        let reader = Reader::start(Connector::main(config)?, Connector::fulfilment(config)?)?;
+        Ok(Self { reader, source: Arc::new(Source::new(config)) })
     }
+
     /// Everything as of one moment, in one REPEATABLE READ transaction.
+    ///
+    /// # Errors
+    /// [`PostgresError`]: reads change nothing; ask it whether to try again.
     pub async fn snapshot(&self) -> Result<Snapshot, PostgresError> {
-        unimplemented!()
+        let source = Arc::clone(&self.source);
+        let read = |pools: std::rc::Rc<reader::Pools>| async move {
+            let mut connection = pools.main().await?;
+            let held: Held = HashMap::new();
+            snapshot::read(&mut connection, &source, None, &held).await
+        };
+        self.reader.read(read).await
     }
-    pub async fn orders_page(
+
+    /// See [`Ledger::orders_page`](super::Ledger::orders_page): `after` and `next` count events.
+    pub(super) async fn orders_page(
         &self,
-        _product: Option<ProductId>,
-        _after: u64,
-        _limit: usize,
+        product: Option<ProductId>,
+        after: u64,
+        limit: usize,
     ) -> Result<Page<OrderRow>, LedgerError> {
-        unimplemented!()
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(pages::orders(&*pools.main().await?, product, after, limit).await?)
+        };
+        self.reader.read(read).await
     }
-    pub async fn feed(&self, _after: u64, _limit: usize) -> Result<Page<Event>, LedgerError> {
-        unimplemented!()
+
+    /// See [`Ledger::feed`](super::Ledger::feed).
+    pub(super) async fn feed(&self, after: u64, limit: usize) -> Result<Page<Event>, LedgerError> {
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(pages::feed(&*pools.fulfilment().await?, after, limit).await?)
+        };
+        self.reader.read(read).await
     }
-    pub async fn archived_order(&self, _id: OrderId) -> Result<Lookup, LedgerError> {
-        unimplemented!()
+
+    /// See [`Ledger::archived_order`](super::Ledger::archived_order).
+    pub(super) async fn archived_order(&self, id: OrderId) -> Result<Lookup, LedgerError> {
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(pages::archived_order(&*pools.main().await?, id).await?)
+        };
+        self.reader.read(read).await
     }
-    pub async fn counts(&self, _product: ProductId) -> Result<Counts, LedgerError> {
-        unimplemented!()
+
+    /// See [`Ledger::counts`](super::Ledger::counts).
+    pub(super) async fn counts(&self, product: ProductId) -> Result<Counts, LedgerError> {
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(pages::counts(&*pools.main().await?, product).await?)
+        };
+        self.reader.read(read).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,8 @@ impl Rig {
     fn turn_over(&self) {
         match &self.log {
             OrderLog::Sqlite(_) => {}
+            #[cfg(feature = "distributed")]
+            OrderLog::Kafka(_) => {}
             OrderLog::Memory(log) => drop(log.commit(usize::MAX)),
         }
     }

@@ -13,6 +13,7 @@ mod attack;
 mod bench;
 mod planted;
 mod soak;
+mod stack;
 mod step;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
@@ -37,6 +38,8 @@ enum Command {
     Soak(soak::Options),
     /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
     Bench(bench::Options),
+    /// Start, stop and hurt real Redis, PostgreSQL and Kafka for the distributed profile.
+    Stack(stack::Options),
     /// The bare server that the bench compares with.
     #[command(hide = true)]
     Echo(bench::echo::Options),
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "distributed")]
         Command::Ordinary(options) => bench::ordinary::run(&options).map(|()| ExitCode::SUCCESS),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
-use crate::http::operator::{handlers, products};
+use crate::http::operator::{changes, handlers, products};
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
 

@@ -16,9 +16,7 @@ use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::log::Append;
 use crate::sale::record::RULES_VERSION;
-use crate::sale::{
-    CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened,
-};
+use crate::sale::{CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened};
 
 /// Most units of one product.
 pub const QUANTITY_MAX: u32 = 1_000_000_000;

@@ -215,7 +215,6 @@ roles = ["order", "session", "fulfilment"]
         command.arg(verb).arg("--config").arg(config);
         command
     }
-
 }
 
 impl Drop for Cluster {

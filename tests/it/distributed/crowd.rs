@@ -31,7 +31,12 @@ pub struct Crowd {
 
 impl Crowd {
     /// So many clients who want one of `products`.
-    pub fn start(clients: u64, nodes: &Nodes, products: &'static [&'static str], seed: u64) -> Self {
+    pub fn start(
+        clients: u64,
+        nodes: &Nodes,
+        products: &'static [&'static str],
+        seed: u64,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..clients).map(|number| {
             let (stop, nodes) = (stop.clone(), nodes.clone());

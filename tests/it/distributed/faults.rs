@@ -61,7 +61,10 @@ impl World {
         // With the rights of a node, as an intruder would.
         let key = format!("product:{{{product}}}:stock");
         let said = self.cluster.stack.redis("REDIS_URL", &["SET", &key, units]);
-        assert_eq!(said, "OK", "the node's user may write hints: that is why the gate never decides");
+        assert_eq!(
+            said, "OK",
+            "the node's user may write hints: that is why the gate never decides"
+        );
     }
 
     fn delete_keys(&mut self) {
@@ -163,8 +166,9 @@ impl World {
 }
 
 fn signal(pid: u32, name: &str) {
-    let status = std::process::Command::new("kill").arg(format!("-{name}")).arg(pid.to_string());
-    assert!({ status }.status().expect("`kill` can be run").success());
+    let arguments = [format!("-{name}"), pid.to_string()];
+    let status = std::process::Command::new("kill").args(arguments).status();
+    assert!(status.expect("`kill` can be run").success());
 }
 
 #[test]

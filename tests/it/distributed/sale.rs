@@ -69,7 +69,8 @@ fn two_nodes_sell_exactly_the_stock_and_the_shop_learns_of_each_order() {
     users.sort();
     assert_eq!(users, [r#""u-1""#, r#""u-2""#, r#""u-3""#], "{events}");
     let order = events[0]["orderId"].as_str().unwrap();
-    let cancelled = shop(two.public, "POST", &format!("/orders/{order}/cancel"), r#"{"restock":true}"#);
+    let cancelled =
+        shop(two.public, "POST", &format!("/orders/{order}/cancel"), r#"{"restock":true}"#);
     assert_eq!(cancelled.summary(), "200 reversed", "{}", cancelled.text());
     wait_for("the unit is for sale again", || {
         at_two.send(&attempt(5, "a")).expect("an answer").summary() == "200 success"

@@ -1,0 +1,1 @@
+SELECT topic, partitions FROM flux_gate.ledger

@@ -1,0 +1,1 @@
+SELECT checksum FROM flux_gate.migrations ORDER BY version

@@ -1,0 +1,185 @@
+//! From a Kafka message to a record: the one function by which nodes and workers decide what is a record.
+//!
+//! A message that is none is *undecodable*: it has its place in the chain, changes no state, and goes to the
+//! dead-letter topic. Nodes and workers must agree on that for every possible message, whoever wrote it, so
+//! nothing here depends on configuration beyond the keys and the number of partitions.
+//!
+//! Order of the checks: place and form first, then who vouches for it, and only then its content, so that
+//! nothing is parsed that nobody vouches for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rdkafka::Timestamp;
+use rdkafka::message::{Headers, Message};
+
+use crate::chain::Link;
+use crate::keys::records::{Author, BadVoucher, NONCE_BYTES, Nonce, RecordKeys};
+use crate::sale::record::RECORD_BYTES_MAX;
+use crate::sale::{DecodeError, LogEntry, ProductId, Record};
+
+/// The header with the record's nonce: [`NONCE_BYTES`] bytes, never used again.
+pub const NONCE_HEADER: &str = "fg-n";
+/// The header with the record's voucher (see [`RecordKeys`]).
+pub const VOUCHER_HEADER: &str = "fg-a";
+/// What an undecodable message comes to, where a record comes to an
+/// [`Outcome::name`](crate::sale::Outcome::name).
+pub const UNDECODABLE: &str = "undecodable";
+
+/// What a message is.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "almost all messages are records")]
+pub enum Read {
+    /// A record that somebody vouches for.
+    Record {
+        /// With its offset and the broker's time.
+        entry: LogEntry,
+        /// What it was sent under.
+        nonce: Nonce,
+    },
+    /// Nothing that may change a state.
+    Undecodable {
+        /// Why.
+        reason: Undecodable,
+    },
+    /// A sale that the operators opened under rules that this build does not know: whoever reads this must
+    /// stop before it.
+    NewerRules {
+        /// Their version.
+        rules_version: u16,
+    },
+}
+
+/// Why a message is not a record.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecodable {
+    /// The key.
+    #[error("its key is not a product id")]
+    Key,
+    /// The partition is not the product's.
+    #[error("it lies in a partition that is not its product's")]
+    Partition,
+    /// The time is not the broker's own.
+    #[error("its time is not the time at which the broker appended it")]
+    Time,
+    /// The headers.
+    #[error("its headers are not a nonce and a voucher")]
+    Headers,
+    /// Nobody vouches for it.
+    #[error("nobody vouches for it: {0}")]
+    Voucher(#[from] BadVoucher),
+    /// A node vouches for an operator's record, or operators for a proposal.
+    #[error("whoever vouches for it may not make a record of this kind")]
+    Author,
+    /// The content.
+    #[error("{0}")]
+    Record(#[from] DecodeError),
+}
+
+impl Undecodable {
+    /// The stable word for metrics and for the dead-letter topic.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Partition => "partition",
+            Self::Time => "time",
+            Self::Headers => "headers",
+            Self::Voucher(_) => "voucher",
+            Self::Author => "author",
+            Self::Record(DecodeError::NewerFormat(_)) => "newer_format",
+            Self::Record(DecodeError::TooLarge(_)) => "too_large",
+            Self::Record(_) => "malformed",
+        }
+    }
+}
+
+/// Reads a message of a topic with so many partitions.
+pub fn read<M: Message>(message: &M, keys: &RecordKeys, partitions: u32) -> Read {
+    match try_read(message, keys, partitions) {
+        Ok(read) => read,
+        Err(reason) => Read::Undecodable { reason },
+    }
+}
+
+fn try_read<M: Message>(
+    message: &M,
+    keys: &RecordKeys,
+    partitions: u32,
+) -> Result<Read, Undecodable> {
+    let key = std::str::from_utf8(message.key().unwrap_or_default());
+    let product: ProductId = key.ok().and_then(|key| key.parse().ok()).ok_or(Undecodable::Key)?;
+    if message.partition() != partition_of(&product, partitions) {
+        return Err(Undecodable::Partition);
+    }
+    let Timestamp::LogAppendTime(time_ms @ 0..) = message.timestamp() else {
+        return Err(Undecodable::Time);
+    };
+    let value = message.payload().unwrap_or_default();
+    if value.len() > RECORD_BYTES_MAX {
+        return Err(DecodeError::TooLarge(value.len()).into());
+    }
+    let (nonce, voucher) =
+        message.headers().and_then(nonce_and_voucher).ok_or(Undecodable::Headers)?;
+    let author = keys.verify(voucher, product.as_str(), &nonce, value)?;
+    let record = match Record::decode(value) {
+        // Only operators may open a sale, so only they can stop a program that is too old.
+        Err(DecodeError::NewerRules(rules_version)) if author == Author::Operator => {
+            return Ok(Read::NewerRules { rules_version });
+        }
+        decoded => decoded?,
+    };
+    if author != author_of(&record) {
+        return Err(Undecodable::Author);
+    }
+    let offset = message.offset() as u64;
+    let entry = LogEntry { offset, appended_at_ms: time_ms as u64, product, record };
+    Ok(Read::Record { entry, nonce })
+}
+
+/// Who must vouch for a record of this kind.
+pub fn author_of(record: &Record) -> Author {
+    match record {
+        Record::OrderProposed(_) => Author::Node,
+        _ => Author::Operator,
+    }
+}
+
+/// The partition that all records of a product lie in: the first 8 bytes (big endian) of the SHA-256 of its
+/// id, modulo the number of partitions.
+pub fn partition_of(product: &ProductId, partitions: u32) -> i32 {
+    let hash = digest(&SHA256, product.as_str().as_bytes());
+    let first = hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+    (u64::from_be_bytes(*first) % u64::from(partitions.max(1))) as i32
+}
+
+/// What the chain of its partition digests of a message that came to `outcome`.
+pub fn link<'m, M: Message>(message: &'m M, outcome: &'m str) -> Link<'m> {
+    Link {
+        offset: message.offset() as u64,
+        log_time_ms: message.timestamp().to_millis().unwrap_or(0) as u64,
+        product: std::str::from_utf8(message.key().unwrap_or_default()).unwrap_or_default(),
+        record: message.payload().unwrap_or_default(),
+        outcome,
+    }
+}
+
+/// The two headers, if there are just these two, in this order.
+fn nonce_and_voucher<H: Headers>(headers: &H) -> Option<(Nonce, &[u8])> {
+    if headers.count() != 2 {
+        return None;
+    }
+    let nonce = header(headers, 0, NONCE_HEADER)?;
+    let voucher = header(headers, 1, VOUCHER_HEADER)?;
+    let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
+    Some((nonce, voucher))
+}
+
+/// The value of the header at `index`, if it has this name. The client library panics at a name that is not
+/// UTF-8, which anybody who may write to the topic can send; for us it is just another name.
+fn header<'h, H: Headers>(headers: &'h H, index: usize, name: &str) -> Option<&'h [u8]> {
+    let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok()??;
+    header.value.filter(|_| header.key == name)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! What is a record and what is not.

@@ -1,0 +1,3 @@
+//! The log on the real Kafka.
+
+mod broker;

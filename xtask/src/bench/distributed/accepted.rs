@@ -69,7 +69,8 @@ fn contest(
     let product = cluster.product("endless");
     let product = product.as_str();
     let recipe = |run| recipe(product, Crowd::Users(0), run);
-    let source = |place: u32| Source::new(&recipe, &bench.clock, place * RUNS_OF_A_SERVER);
+    let source =
+        |place: u32| Source::new(&recipe, &bench.clock, cluster.run(place * RUNS_OF_A_SERVER));
 
     let mut worker = cluster.worker()?;
     let node = cluster.node()?;
@@ -232,7 +233,7 @@ pub fn linger(many: &mut Many<'_>) -> anyhow::Result<()> {
             let node = cluster.node_with_linger(*linger_us)?;
             let side = Side { address: node.public, pid: node.pid(), status: 200 };
             let first_run = (round * LINGERS_US.len() as u32 + place as u32) * 10;
-            let source = Source::new(&recipe, &clock, first_run);
+            let source = Source::new(&recipe, &clock, cluster.run(first_run));
             let mut turn = Turn { name: format!("linger {linger_us} µs"), side, source };
             let run = turn.source.measure(side, effort)?;
             settling.settle()?;

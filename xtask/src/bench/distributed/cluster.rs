@@ -23,6 +23,9 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 /// How often progress is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
+/// Where the numbers of a part's runs begin: anywhere, with room for many.
+const RUNS_FROM_MASK: u32 = 0x7fff_0000;
+
 /// When Kafka's single broker syncs a topic's records to the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
@@ -48,6 +51,7 @@ pub struct Cluster<'a> {
     name: String,
     database: String,
     dir: PathBuf,
+    runs_from: u32,
 }
 
 impl<'a> Cluster<'a> {
@@ -58,11 +62,12 @@ impl<'a> Cluster<'a> {
     pub fn new(stack: &'a Stack, dir: &Path, flush: Flush) -> anyhow::Result<Self> {
         let mut random = [0; 4];
         SystemRandom::new().fill(&mut random).context("no randomness")?;
+        let runs_from = u32::from_be_bytes(random) & RUNS_FROM_MASK;
         let random = hex::encode(random);
         let dir = dir.join(&random);
         std::fs::create_dir_all(&dir)?;
         let (name, database) = (format!("it-{random}"), format!("it_{random}"));
-        let cluster = Self { stack, name, database, dir };
+        let cluster = Self { stack, name, database, dir, runs_from };
         cluster.make_topics(flush)?;
         stack.psql("flux_gate")?.execute(&format!("CREATE DATABASE {}", cluster.database))?;
         let owner = cluster.database_url("STACK_DATABASE_OWNER_URL")?;
@@ -87,6 +92,11 @@ impl<'a> Cluster<'a> {
     /// A product id that nobody else has: Redis is shared.
     pub fn product(&self, word: &str) -> String {
         format!("{word}-{}", self.name)
+    }
+
+    /// The number of a run that nobody else has: the ordinary design remembers keys of other parts.
+    pub fn run(&self, number: u32) -> u32 {
+        self.runs_from + number
     }
 
     /// Starts a node.

@@ -28,9 +28,12 @@ const WARM_UP_ORDERS: u64 = 20_000;
 /// Calls, bytes and processor time of an order.
 pub fn cost(many: &mut Many<'_>) -> anyhow::Result<()> {
     let cluster = Cluster::new(&many.stack, many.bench.dir, Flush::EveryRecord)?;
-    let node = cost_of_node(many, &cluster)?;
+    let (node, whole_s) = cost_of_node(many, &cluster)?;
     let ordinary = cost_of_ordinary(many, &cluster)?;
     let report = &mut many.bench.report;
+    let per_second = node.orders as f64 / whole_s;
+    let what = "orders a second from the first request until the ledger has all";
+    report.line(what, per_second, format!("{per_second:.0}"), Target::Told);
     for (who, cost) in [("a node of many", &node), ("the ordinary design", &ordinary)] {
         let what = format!("processor time of one order, {who}");
         report.line(what, cost.cpu_us_sum(), cost.cpu_text(), Target::Told);
@@ -44,10 +47,14 @@ pub fn cost(many: &mut Many<'_>) -> anyhow::Result<()> {
         let what = format!("bytes in Kafka of one order, {who}");
         report.line(what, cost.kafka_bytes, format!("{:.0}", cost.kafka_bytes), Target::Told);
     }
-    report.figure("cost", &serde_json::json!({ "node": node, "ordinary": ordinary }))
+    let figures = serde_json::json!({
+        "node": node, "ordinary": ordinary, "node_until_kept_per_second": per_second,
+    });
+    report.figure("cost", &figures)
 }
 
-fn cost_of_node(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<PerOrder> {
+/// Also the time from the first request until the ledger has all, in seconds.
+fn cost_of_node(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<(PerOrder, f64)> {
     let mut worker = cluster.worker()?;
     let node = cluster.node()?;
     let product = cluster.product("cost");
@@ -55,12 +62,13 @@ fn cost_of_node(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<PerOrd
     let own = [("node", node.pid()), ("worker", worker.pid())];
     let mut meter = Meter::new(&many.stack, cluster.topic(), &own)?;
     let mut books = cluster.books()?;
-    place(many, node.public, &product, WARM_UP_ORDERS, 0)?;
+    place(many, node.public, &product, WARM_UP_ORDERS, cluster.run(0))?;
     books.catch_up(&mut worker)?;
-    let before = meter.read()?;
-    let orders = place(many, node.public, &product, many.scale.cost_orders, 1_000)?;
+    let (before, begun) = (meter.read()?, Instant::now());
+    let orders = place(many, node.public, &product, many.scale.cost_orders, cluster.run(1_000))?;
     books.catch_up(&mut worker)?;
-    Ok(meter.read()?.since(&before, orders))
+    let whole_s = begun.elapsed().as_secs_f64();
+    Ok((meter.read()?.since(&before, orders), whole_s))
 }
 
 fn cost_of_ordinary(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<PerOrder> {
@@ -71,9 +79,10 @@ fn cost_of_ordinary(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<Pe
     () = redis::cmd("SET").arg(key).arg(ENDLESS_UNITS).query(&mut redis)?;
     let own = [("program", ordinary.pid())];
     let mut meter = Meter::new(&many.stack, &cluster.ordinary_topic(), &own)?;
-    place(many, ordinary.address, &product, WARM_UP_ORDERS, 2_000)?;
+    place(many, ordinary.address, &product, WARM_UP_ORDERS, cluster.run(2_000))?;
     let before = meter.read()?;
-    let orders = place(many, ordinary.address, &product, many.scale.cost_orders, 3_000)?;
+    let orders =
+        place(many, ordinary.address, &product, many.scale.cost_orders, cluster.run(3_000))?;
     Ok(meter.read()?.since(&before, orders))
 }
 
@@ -95,7 +104,7 @@ pub fn worker(many: &mut Many<'_>) -> anyhow::Result<()> {
     servers::create(&node, &product, ENDLESS_UNITS)?;
     println!("    filling the topic with {} orders", many.scale.worker_orders);
     let filled = Instant::now();
-    place(many, node.public, &product, many.scale.worker_orders, 0)?;
+    place(many, node.public, &product, many.scale.worker_orders, cluster.run(0))?;
     println!("    filled within {:.1} s", filled.elapsed().as_secs_f64());
     node.kill();
 
@@ -147,7 +156,7 @@ pub fn start(many: &mut Many<'_>) -> anyhow::Result<()> {
     let node = cluster.node()?;
     let product = cluster.product("start");
     servers::create(&node, &product, ENDLESS_UNITS)?;
-    let orders = place(many, node.public, &product, many.scale.start_orders, 0)?;
+    let orders = place(many, node.public, &product, many.scale.start_orders, cluster.run(0))?;
     cluster.books()?.catch_up(&mut worker)?;
     node.stop()?;
     let mut ready_s = Vec::new();

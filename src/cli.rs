@@ -33,6 +33,7 @@ mod serve;
 mod session;
 mod shop;
 pub mod when;
+mod worker;
 
 /// What a command may use of the machine.
 pub struct Machine<'a> {
@@ -155,6 +156,8 @@ enum Command {
     Demo(demo::Demo),
     /// Run the server until SIGTERM or Ctrl-C.
     Serve(serve::Serve),
+    /// Fill the ledger from the log, beside many nodes.
+    Worker(worker::Worker),
     /// Send load to a server of yours, and check that it keeps the rules.
     Load(Box<load::Load>),
     /// Sign and send one order, and print the answer.
@@ -206,6 +209,7 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
     match command {
         Command::Demo(demo) => demo.run(machine, &common),
         Command::Serve(serve) => serve.run(machine, &common),
+        Command::Worker(worker) => worker.run(machine, &common),
         Command::Load(load) => load.run(machine, &common),
         Command::Order(order) => order.run(machine, &common),
         Command::Session(session) => session.run(machine, &common),

@@ -6,7 +6,7 @@
 //! cli/                            the command line
 //! load/                           the load generator, a client of the contract alone
 //! app                             chooses the parts and starts them
-//! http/                           the way in
+//! http/  worker                   the two ways in: requests, and the log
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/                          who, intact, not too fast, not a bot
 //! gate/  log/  ledger/            each a closed enum over its leaves
@@ -35,3 +35,5 @@ pub mod sale;
 pub mod signing;
 pub mod snapshot;
 pub mod telemetry;
+#[cfg(feature = "distributed")]
+pub mod worker;

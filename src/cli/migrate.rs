@@ -7,15 +7,24 @@ use crate::log::sqlite::{self, Migrated};
 
 /// Bring the store to the format of this program.
 ///
-/// `serve` does the same at its start; this is for those who want to see it done before.
+/// The embedded store: `serve` does the same at its start; this is for those who want to see it done before.
+/// The ledger of many nodes (KAFKA_BROKERS and DATABASE_URL are set): nodes and workers never do it
+/// themselves. DATABASE_URL must be that of a member of flux_gate_owner.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  flux-gate migrate --data /var/lib/flux-gate")]
+#[command(after_help = "\
+Examples:
+  flux-gate migrate --data /var/lib/flux-gate
+  DATABASE_URL=postgresql://flux_gate_owner_login:…@db/flux_gate?sslmode=verify-full flux-gate migrate")]
 pub(super) struct Migrate {}
 
 impl Migrate {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
         let loaded = common.load(machine, Vec::new())?;
         loaded.refuse_missing_parts()?;
+        #[cfg(feature = "distributed")]
+        if loaded.config.is_distributed() {
+            return migrate_ledger(&loaded.config, machine);
+        }
         migrate(&loaded.config.data.dir, machine)
     }
 }
@@ -26,6 +35,22 @@ fn migrate(data_dir: &Path, machine: &mut Machine<'_>) -> Result<Exit, Failure> 
         writeln!(machine.out, "the store already has schema {to}")?;
     } else {
         writeln!(machine.out, "the store went from schema {from} to {to}")?;
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(feature = "distributed")]
+fn migrate_ledger(
+    config: &crate::config::Config,
+    machine: &mut Machine<'_>,
+) -> Result<Exit, Failure> {
+    use crate::ledger::postgres::migrations::{self, Migrated};
+
+    let Migrated { from, to } = migrations::migrate(config)?;
+    if from == to {
+        writeln!(machine.out, "the ledger in PostgreSQL already has schema {to}")?;
+    } else {
+        writeln!(machine.out, "the ledger in PostgreSQL went from schema {from} to {to}")?;
     }
     Ok(Exit::Done)
 }

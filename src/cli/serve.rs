@@ -92,7 +92,8 @@ fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn log_format(loaded: &Loaded) -> Format {
+/// The shape of log lines that is configured.
+pub(super) fn log_format(loaded: &Loaded) -> Format {
     match loaded.config.log.format {
         LogFormat::Auto => Format::of_terminal(),
         LogFormat::Text => Format::Text,

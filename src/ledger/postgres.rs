@@ -11,6 +11,7 @@ use super::{Counts, Event, LedgerError, Lookup, OrderRow, Page};
 use crate::config::Config;
 use crate::sale::{OrderId, ProductId};
 use crate::snapshot::Snapshot;
+use rows::Checkpoint;
 
 mod connect;
 mod error;
@@ -56,6 +57,17 @@ impl PostgresLedger {
             let mut connection = pools.main().await?;
             let held: Held = HashMap::new();
             snapshot::read(&mut connection, &source, None, &held).await
+        };
+        self.reader.read(read).await
+    }
+
+    /// The digests that the workers noted lately, to be compared with a node's own.
+    ///
+    /// # Errors
+    /// [`PostgresError`]: reads change nothing.
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, PostgresError> {
+        let read = |pools: std::rc::Rc<reader::Pools>| async move {
+            snapshot::checkpoints(&*pools.main().await?).await
         };
         self.reader.read(read).await
     }

@@ -91,6 +91,17 @@ pub struct Counters {
 #[derive(Clone)]
 pub struct KafkaLog(Arc<Running>);
 
+/// A log that is looked at and not kept running.
+#[derive(Clone)]
+pub struct WeakKafkaLog(std::sync::Weak<Running>);
+
+impl WeakKafkaLog {
+    /// The log, if it still runs.
+    pub fn upgrade(&self) -> Option<KafkaLog> {
+        self.0.upgrade().map(KafkaLog)
+    }
+}
+
 struct Running {
     applied: Arc<Applied>,
     heads: Arc<Heads>,
@@ -205,6 +216,11 @@ impl KafkaLog {
     /// by [`CHECKPOINT_OFFSETS`].
     pub fn digest_at(&self, partition: i32, next_offset: u64) -> Option<Digest> {
         self.0.heads.digest_at(partition, next_offset)
+    }
+
+    /// To look at it without keeping it running.
+    pub fn downgrade(&self) -> WeakKafkaLog {
+        WeakKafkaLog(Arc::downgrade(&self.0))
     }
 
     /// What has gone through the log.

@@ -9,13 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use crate::chain::{self, Link};
 use crate::keys::seal::Opener;
 use crate::ledger::postgres::rows::*;
+use crate::log::kafka::message::UNDECODABLE;
 use crate::sale::{
     BadSnapshot, Book, LogEntry, OperationId, OrderProposed, Outcome, ProductId, Record, SaleState,
 };
 use crate::snapshot::{PartitionHead, Snapshot};
-
-/// What an undecodable message comes to, in the chain.
-pub(super) const UNDECODABLE: &str = "undecodable";
 
 /// One partition of the log as far as it has been applied.
 pub(super) struct Partition {

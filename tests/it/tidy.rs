@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["cli"],
     &["load"],
     &["app"],
-    &["http"],
+    &["http", "worker"],
     &["place_order"],
     &["guard"],
     &["gate", "log", "ledger"],

@@ -101,7 +101,8 @@ impl Default for UpOptions {
 /// Whether all services run.
 pub fn is_up() -> anyhow::Result<bool> {
     let state = State::load()?;
-    let runs = |state: State| state.complete && state.services.iter().all(|s| s.running().is_some());
+    let runs =
+        |state: State| state.complete && state.services.iter().all(|s| s.running().is_some());
     Ok(state.is_some_and(runs))
 }
 

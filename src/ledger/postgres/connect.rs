@@ -126,8 +126,7 @@ where
 {
     let limit = Duration::from_secs(CONNECT_S_MAX);
     let connecting = tokio::time::timeout(limit, config.connect(tls)).await;
-    let (client, connection) =
-        connecting.map_err(|_| PostgresError::TimedOut(CONNECT_S_MAX))??;
+    let (client, connection) = connecting.map_err(|_| PostgresError::TimedOut(CONNECT_S_MAX))??;
     tokio::spawn(async move {
         // Its error reaches whoever waits for an answer.
         let _ = connection.await;
@@ -150,7 +149,8 @@ fn take_ssl_mode(url: &str) -> Result<(String, Option<String>), &'static str> {
             None => rest.push(pair),
         }
     }
-    let url = if rest.is_empty() { address.to_owned() } else { format!("{address}?{}", rest.join("&")) };
+    let url =
+        if rest.is_empty() { address.to_owned() } else { format!("{address}?{}", rest.join("&")) };
     Ok((url, mode))
 }
 

@@ -30,7 +30,9 @@ pub enum PostgresError {
         source: rustls::pki_types::pem::Error,
     },
     /// There are no certificates to check the server's by.
-    #[error("no certificate authority is known to check PostgreSQL's certificate: set postgres.ca_file")]
+    #[error(
+        "no certificate authority is known to check PostgreSQL's certificate: set postgres.ca_file"
+    )]
     NoAuthority,
     /// TLS could not be set up.
     #[error("TLS to PostgreSQL could not be set up: {0}")]

@@ -73,7 +73,9 @@ async fn apply(client: &mut Client) -> Result<Migrated, PostgresError> {
 async fn apply_one(client: &mut Client, version: usize) -> Result<(), PostgresError> {
     let migration = &MIGRATIONS[version - 1];
     let transaction = client.transaction().await?;
-    transaction.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+    transaction
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .await?;
     transaction.batch_execute(LOCK).await?;
     transaction.batch_execute(include_str!("sql/create_migrations.sql")).await?;
     // Another one may have been faster.

@@ -1,3 +1,4 @@
-//! The log on the real Kafka.
+//! The log on the real Kafka, as `cargo xtask stack up` starts it.
 
 mod broker;
+mod rig;

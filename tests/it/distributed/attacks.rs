@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use flux_gate::keys::records::{Author, RecordKeys};
 use flux_gate::log::kafka::message::{NONCE_HEADER, VOUCHER_HEADER, partition_of};
-use flux_gate::sale::{
-    BuyerRef, CapacityTarget, OrderId, OrderProposed, ProductId, Record,
-};
+use flux_gate::sale::{BuyerRef, CapacityTarget, OrderId, OrderProposed, ProductId, Record};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -122,7 +121,9 @@ fn records(cluster: &Cluster, client: &ClientConfig) -> Vec<OwnedMessage> {
     while ends < PARTITIONS {
         match consumer.poll(TIMEOUT).expect("Kafka answers") {
             Ok(message) => found.push(message.detach()),
-            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ends += 1,
+            Err(KafkaError::PartitionEOF(_)) => ends += 1,
+            // The library asks for the coordinator of a group that we never join.
+            Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -210,10 +211,10 @@ fn with_a_nodes_kafka_credentials_no_capacity_is_raised_no_sale_resumed_no_order
         let copy = Forged::copy(message);
         let elsewhere = (copy.partition + 1) % PARTITIONS;
         forgeries.push(("a genuine record again", Forged::copy(message)));
-        forgeries.push(("a genuine record in the wrong partition", Forged {
-            partition: elsewhere,
-            ..copy
-        }));
+        forgeries.push((
+            "a genuine record in the wrong partition",
+            Forged { partition: elsewhere, ..copy },
+        ));
     }
     for (name, forged) in &forgeries {
         forged.send(&client, &cluster.topic).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -257,9 +258,10 @@ fn with_a_workers_kafka_credentials_nothing_is_written_to_the_order_topic() {
     let client = cluster.kafka_as("STACK_KAFKA_WORKER_USERNAME", "STACK_KAFKA_WORKER_PASSWORD");
     let record = Record::SaleResumed { operation: "go-on".parse().expect("an operation id") };
     let forged = Forged::new("phone", &record, b"m1:");
-    let said = forged.send(&client, &cluster.topic).expect_err("it must be refused");
+    // The topic that is shipped: in those of the tests a worker may write, since its own dead letters lie there.
+    let said = forged.send(&client, "orders").expect_err("it must be refused");
     assert!(said.to_lowercase().contains("authorization"), "{said}");
-    let said = forged.send(&as_node(&cluster), &cluster.dlq()).expect_err("a node has no DLQ");
+    let said = forged.send(&as_node(&cluster), "orders.dlq").expect_err("a node has no DLQ");
     assert!(said.to_lowercase().contains("authorization"), "{said}");
 }
 
@@ -312,7 +314,8 @@ fn with_a_nodes_redis_credentials_nothing_is_oversold_and_no_command_of_power_ru
     ] {
         for user in ["REDIS_URL", "FLUX_GATE__REDIS__LOADER_URL"] {
             let said = cluster.stack.redis(user, command);
-            assert!(said.contains("NOPERM"), "{user} {command:?}: {said}");
+            let refused = ["NOPERM", "command not allowed"].iter().any(|word| said.contains(word));
+            assert!(refused, "{user} {command:?}: {said}");
         }
     }
 }
@@ -356,7 +359,9 @@ fn with_a_nodes_database_credentials_nothing_is_written_and_no_user_id_read() {
     let as_role = |role: &str, sql: &str| {
         let url = super::stack::with_database(cluster.stack.get(role), &cluster.database);
         let mut psql = std::process::Command::new("psql");
-        psql.args(["-v", "ON_ERROR_STOP=1", "-Atqc", sql, &url]);
+        // The roles' transactions read alone unless asked otherwise: an intruder asks.
+        let sql = format!("BEGIN READ WRITE; {sql}; COMMIT");
+        psql.args(["-v", "ON_ERROR_STOP=1", "-Atqc", &sql, &url]);
         psql.env("PGSSLROOTCERT", cluster.stack.get("FLUX_GATE__POSTGRES__CA_FILE"));
         let output = psql.output().expect("psql can be run");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

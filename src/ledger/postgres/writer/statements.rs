@@ -120,8 +120,9 @@ impl Session {
         let archived = column_of(&batch.archived, |product| product.as_str());
         let newest: Vec<_> = newest_checkpoints(&batch.checkpoints).collect();
         let partitions = column(&newest, |checkpoint| checkpoint.partition);
-        let kept_after =
-            column(&newest, |row| int(row.next_offset) - (CHECKPOINTS_KEPT * CHECKPOINT_RECORDS) as i64);
+        let kept_after = column(&newest, |row| {
+            int(row.next_offset) - (CHECKPOINTS_KEPT * CHECKPOINT_RECORDS) as i64
+        });
         let (archived_columns, kept_columns): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 2]) =
             ([&archived], [&partitions, &kept_after]);
         let (products, indexed, forgotten, erased) = tokio::join!(
@@ -184,8 +185,7 @@ impl Session {
         let user = column_of(rows, |row| row.user_id.as_str());
         let buyer = column(rows, |row| Sixteen(*row.buyer.as_bytes()));
         let confirmed_at = column(rows, |row| int(row.confirmed_at_ms));
-        let columns: [&(dyn ToSql + Sync); 5] =
-            [&partition, &offset, &user, &buyer, &confirmed_at];
+        let columns: [&(dyn ToSql + Sync); 5] = [&partition, &offset, &user, &buyer, &confirmed_at];
         self.execute(rows.len(), &self.insert_subjects, &columns).await
     }
 

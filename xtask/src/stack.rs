@@ -100,10 +100,7 @@ impl Default for UpOptions {
 
 /// Whether all services run.
 pub fn is_up() -> anyhow::Result<bool> {
-    let state = State::load()?;
-    let runs =
-        |state: State| state.complete && state.services.iter().all(|s| s.running().is_some());
-    Ok(state.is_some_and(runs))
+    Ok(State::load()?.is_some_and(|state| all_run(&state)))
 }
 
 fn one_or_three(text: &str) -> Result<u32, String> {
@@ -132,7 +129,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 pub fn up(options: &UpOptions) -> anyhow::Result<State> {
     let _lock = state::lock()?;
     if let Some(state) = State::load()? {
-        if is_up(&state) {
+        if all_run(&state) {
             eprintln!("it runs already: {}", state.dir.display());
             return Ok(state);
         }
@@ -156,7 +153,7 @@ pub fn up(options: &UpOptions) -> anyhow::Result<State> {
 }
 
 /// Whether all that was started still runs. Who asks before `up` knows whether `down` is his to call.
-pub fn is_up(state: &State) -> bool {
+fn all_run(state: &State) -> bool {
     state.complete && state.services.iter().all(|service| service.running().is_some())
 }
 

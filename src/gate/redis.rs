@@ -237,8 +237,9 @@ impl Shared {
                 continue;
             };
             for (id, buyer) in run {
-                // Only what this node let pass is its own to settle.
-                if self.local.give_back(id, buyer) {
+                // What another node let pass is for that one to settle. With few units left nobody waits
+                // for it: it may have been killed.
+                if self.local.give_back(id, buyer) || product.is_scarce() {
                     self.settle(&product, buyer);
                 }
             }

@@ -111,4 +111,4 @@ impl PostgresLedger {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -50,6 +50,12 @@ impl Partition {
         self.book.insert(product, state);
     }
 
+    /// The sales whose records lie in it.
+    #[cfg(test)]
+    pub(super) fn sales(&self) -> impl Iterator<Item = (&ProductId, &SaleState)> {
+        self.book.iter()
+    }
+
     /// The first offset that has not been applied.
     pub(super) fn next_offset(&self) -> u64 {
         self.next_offset
@@ -190,7 +196,8 @@ impl<'o> Filling<'o> {
                 self.operated(entry, terms.operation);
             }
             (Record::OrderReversed { order_id, frees_limit, .. }, Outcome::Applied) => {
-                let order = state.order(order_id).expect("an order that was just reversed is there");
+                let order =
+                    state.order(order_id).expect("an order that was just reversed is there");
                 let place = self.place(partition.number);
                 self.batch.reversals.push(ReversalInsert {
                     partition: partition.number,
@@ -260,9 +267,11 @@ impl<'o> Filling<'o> {
 
     fn operated(&mut self, entry: &LogEntry, operation: Option<OperationId>) {
         let (product, offset) = (entry.product, entry.offset);
-        self.batch.operations.extend(
-            operation.map(|operation| OperationInsert { product, operation, offset }),
-        );
+        self.batch.operations.extend(operation.map(|operation| OperationInsert {
+            product,
+            operation,
+            offset,
+        }));
     }
 
     /// The next place among the events of a partition.

@@ -279,7 +279,9 @@ impl<'p> Follower<'p> {
 
     fn failed(&mut self, done: &Done) {
         match done {
-            Done::Failed(error) => tracing::error!(%error, "a batch failed: the ledger is read again"),
+            Done::Failed(error) => {
+                tracing::error!(%error, "a batch failed: the ledger is read again")
+            }
             _ => tracing::warn!("another worker was ahead: the ledger is read again"),
         }
         self.failures = self.failures.saturating_add(1);
@@ -389,7 +391,9 @@ impl<'p> Follower<'p> {
             .heads
             .iter()
             .filter(|head| self.assigned.contains(&head.partition))
-            .filter(|head| self.held.get(&head.partition).map(Partition::head).as_ref() != Some(head))
+            .filter(|head| {
+                self.held.get(&head.partition).map(Partition::head).as_ref() != Some(head)
+            })
             .map(|head| head.partition)
             .collect();
         let partitions = self.parts.partitions;

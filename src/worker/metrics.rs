@@ -105,7 +105,11 @@ impl Metrics {
             ("batches_total", "Transactions committed", &self.batches),
             ("records_total", "Messages of committed batches", &self.records),
             ("orders_total", "Orders of committed batches", &self.orders),
-            ("dead_letters_total", "Messages put aside in the dead-letter topic", &self.dead_letters),
+            (
+                "dead_letters_total",
+                "Messages put aside in the dead-letter topic",
+                &self.dead_letters,
+            ),
             ("unopened_total", "Orders whose user id could not be opened", &self.unopened),
             ("failures_total", "Batches that failed or came too late", &self.failures),
         ] {

@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 /// How long making a connection may take, all steps together.
@@ -79,14 +80,20 @@ impl Endpoint {
         Ok(Self { host, port, tls, login })
     }
 
-    /// Makes a connection; its driver runs on the calling thread. Must be called inside a `LocalSet`.
+    /// Makes a connection. Must be called inside a `LocalSet`.
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, ConnectError> {
+        Ok(self.connect_and_watch().await?.0)
+    }
+
+    /// Makes a connection, with the task on the calling thread that drives it: it ends when the server
+    /// closes the connection. Must be called inside a `LocalSet`.
+    pub(super) async fn connect_and_watch(&self) -> Result<Watched, ConnectError> {
         tokio::time::timeout(CONNECT_TIMEOUT, self.connect_slowly())
             .await
             .unwrap_or(Err(ConnectError::TimedOut))
     }
 
-    async fn connect_slowly(&self) -> Result<MultiplexedConnection, ConnectError> {
+    async fn connect_slowly(&self) -> Result<Watched, ConnectError> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         stream.set_nodelay(true)?;
         // Whoever calls has a time of his own.
@@ -108,12 +115,13 @@ impl Endpoint {
     }
 }
 
-/// Runs a connection's driver on this thread. It ends when the connection's last clone is gone.
+/// A connection and its driver.
+pub(super) type Watched = (MultiplexedConnection, JoinHandle<()>);
+
 fn drive(
     (connection, driver): (MultiplexedConnection, impl Future<Output = ()> + 'static),
-) -> MultiplexedConnection {
-    tokio::task::spawn_local(driver);
-    connection
+) -> Watched {
+    (connection, tokio::task::spawn_local(driver))
 }
 
 fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, EndpointError> {

@@ -19,6 +19,9 @@ use super::{Shared, library};
 use crate::gate::{Origin, Verdict};
 use crate::sale::{BuyerRef, ProductId};
 
+/// Attempts of one thread whose answers are outstanding though nobody waits for them any more. What is
+/// beyond expires in Redis.
+const LATE_MAX: usize = 10_000;
 /// How long a thread without a connection waits before it tries again.
 const RECONNECT_DELAY: Duration = Duration::from_millis(250);
 /// A connection on which something went wrong must answer within this, or it is given up.
@@ -31,12 +34,20 @@ pub struct RedisHandle {
     keeping: AbortHandle,
 }
 
-/// This thread's connection, and who mends it.
+/// This thread's connection, and what its mender is to look at.
 #[derive(Default)]
 struct Link {
     sound: RefCell<Option<MultiplexedConnection>>,
     suspect: RefCell<Option<MultiplexedConnection>>,
+    late: RefCell<Vec<Late>>,
     look: Notify,
+}
+
+/// An attempt that nobody waits for: Redis may hold a unit for it, or come to hold one when it gets there.
+struct Late {
+    cell: Arc<Product>,
+    product: ProductId,
+    buyer: BuyerRef,
 }
 
 /// Why an attempt got no answer.
@@ -74,15 +85,15 @@ impl RedisHandle {
             return here;
         };
         let mut place =
-            Place { shared, cell: &cell, product, buyer, kept: false, travelled: false };
+            Place { handle: self, cell: &cell, product, buyer, kept: false, asked: false };
         let verdict = match self.connection() {
             None => shared.screen_here(&cell, now_us),
             Some(connection) => {
-                place.travelled = true;
+                place.asked = true;
                 match self.ask(connection, &cell, buyer, origin).await {
                     Ok(answer) => {
-                        // Whatever was refused left nothing behind in Redis.
-                        place.travelled = answer == Answer::Go;
+                        // What was refused left nothing behind in Redis, and what was not is kept.
+                        place.asked = false;
                         self.verdict(&cell, answer)
                     }
                     Err(failure) => {
@@ -197,23 +208,23 @@ fn answer(value: Value) -> Result<Answer, Failure> {
 /// The place that an attempt holds on this node while it asks. Given back unless it is kept: also when the
 /// client hangs up in between.
 struct Place<'a> {
-    shared: &'a Shared,
+    handle: &'a RedisHandle,
     cell: &'a Arc<Product>,
     product: &'a ProductId,
     buyer: &'a BuyerRef,
     kept: bool,
-    /// Redis may hold a unit for it.
-    travelled: bool,
+    /// Redis was asked and has not answered.
+    asked: bool,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.kept {
-            return;
+        if !self.kept {
+            self.handle.shared.local.give_back(self.product, self.buyer);
         }
-        self.shared.local.give_back(self.product, self.buyer);
-        if self.travelled {
-            self.shared.settle(self.cell, self.buyer);
+        if self.asked {
+            let (cell, product, buyer) = (self.cell.clone(), *self.product, *self.buyer);
+            self.handle.link.late(Late { cell, product, buyer });
         }
     }
 }
@@ -226,17 +237,31 @@ impl Link {
             self.look.notify_one();
         }
     }
+
+    fn late(&self, late: Late) {
+        let waiting = &mut *self.late.borrow_mut();
+        if waiting.len() < LATE_MAX {
+            waiting.push(late);
+            self.look.notify_one();
+        }
+    }
 }
 
 /// Makes this thread's connection, and makes it anew when it is broken.
 async fn keep_connected(shared: Arc<Shared>, link: Rc<Link>) {
     let mut told = false;
     loop {
-        match shared.endpoint.connect().await {
-            Ok(connection) => {
+        match shared.endpoint.connect_and_watch().await {
+            Ok((connection, mut driver)) => {
                 told = false;
                 link.sound.replace(Some(connection));
-                until_broken(&link).await;
+                tokio::select! {
+                    // Noticed before an attempt does.
+                    _ = &mut driver => {}
+                    () = until_broken(&shared, &link) => {}
+                }
+                link.sound.take();
+                link.suspect.take();
             }
             Err(error) => {
                 tell(&error, &mut told);
@@ -246,22 +271,43 @@ async fn keep_connected(shared: Arc<Shared>, link: Rc<Link>) {
     }
 }
 
-async fn until_broken(link: &Link) {
+async fn until_broken(shared: &Arc<Shared>, link: &Link) {
+    if !link.late.borrow().is_empty() {
+        // From the connection before.
+        link.look.notify_one();
+    }
     loop {
         link.look.notified().await;
-        let Some(mut connection) = link.suspect.take() else {
-            continue;
+        let suspect = link.suspect.take();
+        let Some(connection) = suspect.clone().or_else(|| link.sound.borrow().clone()) else {
+            return;
         };
-        let version = calls::version();
-        let looked = connection.req_packed_command(&version);
-        // Any answer will do: the connection is sound, whatever the server says.
-        match tokio::time::timeout(CHECK_TIMEOUT, looked).await {
-            Ok(Ok(_)) => {
-                link.sound.replace(Some(connection));
+        let mut looking =
+            tokio::task::spawn_local(look(shared.clone(), connection, link.late.take()));
+        match tokio::time::timeout(CHECK_TIMEOUT, &mut looking).await {
+            Ok(Ok(true)) => {
+                if suspect.is_some() {
+                    link.sound.replace(suspect);
+                }
             }
-            Ok(Err(_)) | Err(_) => return,
+            // It goes on by itself: what hangs may yet be answered.
+            _ => return,
         }
     }
+}
+
+/// Whether a connection answers; whatever the server says, any answer will do. Once it has, or has broken,
+/// all that was sent on it before has taken effect or never will: only now can units be given back that
+/// late attempts took.
+async fn look(shared: Arc<Shared>, mut connection: MultiplexedConnection, late: Vec<Late>) -> bool {
+    let answered = connection.req_packed_command(&calls::version()).await.is_ok();
+    for Late { cell, product, buyer } in late {
+        // If its place is still held, it is given back with the decision.
+        if !shared.local.holds(&product, &buyer) {
+            shared.settle(&cell, &buyer);
+        }
+    }
+    answered
 }
 
 fn tell(error: &dyn Display, told: &mut bool) {

@@ -118,8 +118,13 @@ impl Product {
             return None;
         }
         state.settles.push(*buyer);
-        let scarce = state.told.is_none_or(|told| told.hint <= SCARCE_UNITS);
-        Some(state.wake(if scarce { Wake::Now } else { Wake::Soon }))
+        let wake = if state.is_scarce() { Wake::Now } else { Wake::Soon };
+        Some(state.wake(wake))
+    }
+
+    /// Whether somebody may be waiting for one of the last units.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.state.lock().is_scarce()
     }
 
     /// Redis says that there is no unit though the applied state has some.
@@ -191,6 +196,10 @@ impl Product {
 }
 
 impl State {
+    fn is_scarce(&self) -> bool {
+        self.remaining > 0 && self.told.is_some_and(|told| told.hint <= SCARCE_UNITS)
+    }
+
     fn level_due(&self, now_us: u64) -> bool {
         let Some(told) = self.told else {
             return true;

@@ -12,6 +12,8 @@ mod faults;
 mod forged;
 mod loading;
 mod server;
+mod storm;
+mod tls;
 
 use std::time::{Duration, Instant};
 

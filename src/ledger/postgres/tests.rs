@@ -129,7 +129,8 @@ fn a_stale_writer_writes_nothing() {
     let database = Database::migrated();
     let config = database.config(User::Worker);
     on_a_runtime(async {
-        let (mut first, mut second) = (Writer::new(&config).unwrap(), Writer::new(&config).unwrap());
+        let (mut first, mut second) =
+            (Writer::new(&config).unwrap(), Writer::new(&config).unwrap());
         assert_eq!(first.write(&batch(0, 0, 10)).await.unwrap(), Written::Done);
         assert_eq!(first.write(&batch(0, 0, 10)).await.unwrap(), Written::Stale);
         assert_eq!(second.write(&batch(0, 0, 3)).await.unwrap(), Written::Stale);
@@ -139,7 +140,8 @@ fn a_stale_writer_writes_nothing() {
         assert_eq!(second.write(&both).await.unwrap(), Written::Stale);
         assert_eq!(second.write(&batch(0, 11, 0)).await.unwrap(), Written::Done);
     });
-    let count = |table: &str| database.number(User::Auditor, &format!("SELECT count(*) FROM {table}"));
+    let count =
+        |table: &str| database.number(User::Auditor, &format!("SELECT count(*) FROM {table}"));
     assert_eq!(count("flux_gate.orders"), 10);
     assert_eq!(count("flux_gate.event_list"), 10);
     assert_eq!(count("flux_gate.sale_list WHERE counted = 10"), 1);

@@ -233,8 +233,9 @@ impl Follower {
         } else {
             self.parts.applied.apply_batch(&buffers.entries)
         };
-        self.deliver(&outcomes, &mut buffers);
+        // The chain before the answers: who has an answer finds its record in the heads.
         self.chain(&batch[..count], &outcomes, &mut buffers);
+        self.deliver(&outcomes, &mut buffers);
         let other_keys = self.opened_under_other_keys(&buffers.entries, &outcomes);
         self.buffers = buffers;
         match (newer_rules, other_keys) {

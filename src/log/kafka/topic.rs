@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::{Context, client_config};
 use super::end::{Asker, is_unknown_topic, take_in_events};
@@ -17,8 +17,7 @@ use crate::config::Config;
 /// Where the settings are written down.
 const SCRIPT: &str = "deploy/kafka/topics.sh";
 
-/// Looks at the order topic as the configured user sees it. Blocks for up to a few times `timeout`; must not
-/// be called on a thread that runs a Tokio runtime.
+/// Looks at the order topic as the configured user sees it. Blocks for up to a few times `timeout`.
 ///
 /// # Errors
 /// If the cluster cannot be asked. What is wrong with the topic is in the answer, which is empty for a topic
@@ -73,16 +72,20 @@ fn describe(
     let options = AdminOptions::new().request_timeout(Some(timeout));
     let asked = [ResourceSpecifier::Topic(topic)];
     let answer = admin.describe_configs(&asked, &options);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-    let resources = runtime.block_on(answer)?;
+    // On a thread of its own: the caller's may be running a runtime already.
+    let waited = std::thread::scope(|scope| scope.spawn(|| wait_for(answer)).join());
+    let resources = waited.unwrap_or(Err(KafkaError::Canceled))?;
     let mut settings = Vec::new();
     for resource in resources {
         let ConfigResource { entries, .. } = resource.map_err(KafkaError::AdminOp)?;
         settings.extend(entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))));
     }
     Ok(settings)
+}
+
+fn wait_for<T>(answer: impl Future<Output = KafkaResult<T>>) -> KafkaResult<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.map_err(|error| KafkaError::ClientCreation(error.to_string()))?.block_on(answer)
 }
 
 /// What is wrong with the settings of a topic whose partitions have at least so many replicas.

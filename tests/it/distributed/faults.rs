@@ -154,8 +154,8 @@ impl World {
                     let target = format!("/admin/products/{product}");
                     let sold = call(server.operator, "GET", &target, "").json()["sold"].as_u64();
                     let sql = format!(
-                        "SELECT count(*) FROM flux_gate.orders WHERE product = '{product}' \
-                         AND reversed_offset IS NULL"
+                        "SELECT count(*) FROM flux_gate.order_list \
+                         WHERE product = '{product}' AND status = 'confirmed'"
                     );
                     let standing = self.cluster.stack.sql(&self.cluster.database, &sql);
                     sold.is_some() && standing.parse().ok() == sold
@@ -184,6 +184,12 @@ fn rules_1_to_6_hold_whatever_breaks() {
     let operator = world.servers[0].as_ref().expect("it runs").operator;
     create(operator, many, MANY_UNITS, 2, 0);
     create(operator, few, FEW_UNITS, 1, 60);
+    for server in world.servers.iter().flatten() {
+        wait_for("the node knows the products", || {
+            let known = |p| call(server.operator, "GET", &format!("/admin/products/{p}"), "");
+            known(many).status == 200 && known(few).status == 200
+        });
+    }
     let mut books = [Books::new(many, MANY_UNITS.into(), 2), Books::new(few, FEW_UNITS.into(), 1)];
     let mut told = Told::default();
     let only = std::env::var("FAULT").unwrap_or_default();

@@ -60,7 +60,7 @@ fn two_nodes_sell_exactly_the_stock_and_the_shop_learns_of_each_order() {
     let mut events = serde_json::Value::Null;
     wait_for("the feed has three orders", || {
         let feed = shop(one.public, "GET", "/orders?after=0&wait=1", "");
-        assert_eq!(feed.status, 200, "{}", feed.text());
+        assert_eq!(feed.status, 200, "{}\n{}", feed.text(), one.log());
         events = feed.json()["events"].clone();
         events.as_array().is_some_and(|events| events.len() == 3)
     });

@@ -14,7 +14,7 @@ impl Kind {
     pub fn start_limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Redis => 10,
-            Self::Postgres => 30,
+            Self::Postgres => 90,
             Self::Kafka => 90,
         })
     }

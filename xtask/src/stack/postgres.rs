@@ -123,6 +123,10 @@ fn configure(
     )?;
     let mut config = std::fs::read_to_string(data.join("postgresql.conf"))?;
     write!(config, "\n{shipped}")?;
+    if cfg!(target_os = "linux") {
+        // Tests kill it, and their many small databases are a thousand files to sync one by one.
+        config.push_str("recovery_init_sync_method = syncfs\n");
+    }
     files::write_private(&data.join("postgresql.conf"), &config)?;
     let rules = files::filled(
         "postgres/pg_hba.conf",

@@ -1,5 +1,7 @@
 //! Redis is away, hangs, is wiped, comes back with what it had long ago. Rule 1, and no attempt waits.
 
+use std::rc::Rc;
+
 use super::*;
 
 /// One attempt without Redis, on a busy machine.
@@ -52,7 +54,7 @@ fn killed_and_back_empty_it_is_levelled_before_it_is_asked() {
         node.wait_up().await;
         assert_eq!(server.hint(), Some(4));
         assert_eq!(node.admit(12).await, Verdict::Go);
-        assert_eq!(server.hint(), Some(3));
+        assert_eq!(server.hint(), Some(3), "{:?}", node.gate.counts());
     });
 }
 
@@ -83,6 +85,35 @@ fn a_hang_costs_the_attempts_under_way_one_timeout_and_the_others_nothing() {
         })
         .await;
         assert_eq!(node.gate.pending(&phone()), 9);
+    });
+}
+
+#[test]
+fn late_answers_to_a_crowd_leave_nothing_held_however_they_come_in() {
+    on_a_serving_thread(|| async {
+        const CROWD: u32 = 600;
+        let server = Server::start();
+        let node = Rc::new(Node::up(&server, Duration::from_millis(50)).await);
+        node.decide(1, CROWD, []);
+        until("the first level", || server.hint() == Some(i64::from(CROWD))).await;
+        server.pause();
+        let attempts: Vec<_> = (0..CROWD)
+            .map(|n| {
+                let node = node.clone();
+                tokio::task::spawn_local(async move { node.admit(n).await })
+            })
+            .collect();
+        for attempt in attempts {
+            assert_eq!(attempt.await.unwrap(), Verdict::Go);
+        }
+        // Longer than a connection is given to answer, so that it is given up.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        node.decide(2, 10, 0..CROWD);
+        server.resume();
+        node.wait_up().await;
+        until("nothing is held", || server.hint() == Some(10) && server.pending() == 0).await;
+        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        assert_eq!((server.hint(), server.pending()), (Some(10), 0), "and it stays so");
     });
 }
 

@@ -6,7 +6,7 @@
 
 -- What this ledger is filled from. A ledger belongs to one topic for its whole life.
 CREATE TABLE flux_gate.ledger (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     topic text NOT NULL,
     partitions integer NOT NULL CHECK (partitions > 0)
 );
@@ -103,7 +103,7 @@ CREATE TABLE flux_gate.batches (
 -- The last number given to an event. Its row lock, taken last in a transaction, is what puts commits in
 -- order.
 CREATE TABLE flux_gate.counter (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     last_seq bigint NOT NULL
 ) WITH (fillfactor = 10);
 INSERT INTO flux_gate.counter (last_seq) VALUES (0);

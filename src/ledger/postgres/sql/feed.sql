@@ -14,6 +14,6 @@ CROSS JOIN LATERAL (
 ) AS e
 JOIN flux_gate.orders AS o ON o.partition = b.partition AND o."offset" = e.order_offset
 LEFT JOIN flux_gate.subjects AS s ON s.partition = b.partition AND s."offset" = e.order_offset
-WHERE b.last_seq > $1 AND b.last_seq < $2 + $3 AND b.first_seq <= $2
+WHERE b.last_seq > $1 AND b.last_seq < $2::bigint + $3::bigint AND b.first_seq <= $2
     AND b.first_seq + e.place > $1 AND b.first_seq + e.place <= $2
 ORDER BY 1

@@ -10,7 +10,7 @@ CROSS JOIN LATERAL (
     -- Keeps the planner from reading all orders for it.
     OFFSET 0
 ) AS o
-WHERE b.last_seq > $1 AND b.last_seq < $2 + $5 AND b.first_seq <= $2
+WHERE b.last_seq > $1 AND b.last_seq < $2::bigint + $5::bigint AND b.first_seq <= $2
     AND b.first_seq + o.place > $1 AND b.first_seq + o.place <= $2
     AND ($3::text IS NULL OR o.product = $3)
 ORDER BY 1

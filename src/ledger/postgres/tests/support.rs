@@ -43,7 +43,10 @@ impl Database {
     /// Migrated, and empty.
     pub(crate) fn migrated() -> Self {
         let database = Self::empty();
-        let done = migrations::migrate(&database.config(User::Owner)).unwrap();
+        let config = database.config(User::Owner);
+        // On a thread of its own: tests call from within runtimes, too.
+        let migrating = std::thread::spawn(move || migrations::migrate(&config).unwrap());
+        let done = migrating.join().unwrap();
         assert_eq!((done.from, done.to), (0, 1));
         database
     }
@@ -51,9 +54,7 @@ impl Database {
     /// Without any schema.
     pub(crate) fn empty() -> Self {
         let cluster = Cluster::get();
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).unwrap();
-        let name = format!("it_{}", hex::encode(random));
+        let name = Self::fresh_name();
         let database = Self { cluster, name: "postgres".to_owned() };
         database.execute(User::Owner, &format!("CREATE DATABASE {name}"));
         Self { name, ..database }
@@ -61,17 +62,32 @@ impl Database {
 
     /// A copy of it as it is now, as a restored backup is. Nobody may be connected.
     pub(crate) fn copy(&self) -> Self {
-        let copy = Self::empty_name();
+        let copy = Self::fresh_name();
         let database = Self { cluster: Arc::clone(&self.cluster), name: "postgres".to_owned() };
         let make = format!("CREATE DATABASE {copy} TEMPLATE {}", self.name);
         database.execute(User::Owner, &make);
         Self { name: copy, ..database }
     }
 
-    fn empty_name() -> String {
+    fn fresh_name() -> String {
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).unwrap();
         format!("it_{}", hex::encode(random))
+    }
+
+    /// Waits until nobody is connected any more.
+    pub(crate) async fn quiet(&self) {
+        let others = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
+            self.name
+        );
+        for _ in 0..200 {
+            if self.number(User::Owner, &others) == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("somebody is still connected to {}", self.name);
     }
 
     /// The configuration of a program that connects as this user.
@@ -103,17 +119,23 @@ impl Database {
         self.on_connection(user, async |client| client.query_one(sql, &[]).await).unwrap().get(0)
     }
 
-    fn on_connection<T>(
+    fn on_connection<T: Send>(
         &self,
         user: User,
-        work: impl AsyncFnOnce(&tokio_postgres::Client) -> T,
+        work: impl AsyncFnOnce(&tokio_postgres::Client) -> T + Send,
     ) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut config = Config::default();
         config.postgres.url = Some(self.url(user).into());
         self.cluster.allow(&mut config);
         let connector = super::super::connect::Connector::main(&config).unwrap();
-        runtime.block_on(async { work(&connector.connect().await.unwrap()).await })
+        std::thread::scope(|scope| {
+            let working = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let work = async { work(&connector.connect().await.unwrap()).await };
+                runtime.unwrap().block_on(work)
+            });
+            working.join().unwrap()
+        })
     }
 
     fn url(&self, user: User) -> String {

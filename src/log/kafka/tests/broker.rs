@@ -194,7 +194,10 @@ fn a_sale_under_other_keys_is_not_served_until_it_is_archived() {
 
 #[test]
 fn a_topic_that_could_lose_orders_is_refused_with_words_on_how_to_mend_it() {
-    let bare = Rig::with_settings(&[]);
+    let bare = Rig::with_settings(&[
+        ("retention.ms", "604800000"),
+        ("message.timestamp.type", "CreateTime"),
+    ]);
     let why = bare.node_from(Snapshot::default()).err().unwrap().to_string();
     for setting in ["retention.ms", "message.timestamp.type", "kafka-configs.sh"] {
         assert!(why.contains(setting), "{why}");

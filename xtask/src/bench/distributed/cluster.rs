@@ -113,7 +113,7 @@ impl<'a> Cluster<'a> {
     /// It does not start to serve.
     pub fn node_with_linger(&self, linger_us: u64) -> anyhow::Result<Server> {
         let url = self.database_url("DATABASE_URL")?;
-        let config = self.config(&url, "FLUX_GATE__KAFKA", linger_us)?;
+        let config = self.config(&url, "FLUX_GATE__KAFKA_", linger_us)?;
         Server::start(&servers::program()?, &self.dir.join("node"), &config)
     }
 

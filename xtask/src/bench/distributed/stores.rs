@@ -22,6 +22,8 @@ const POLL: Duration = Duration::from_millis(20);
 const DRAIN_MAX: Duration = Duration::from_secs(120);
 /// How long a node may take until it is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
+/// The default of its producer's library, which does better than none wherever a broker syncs.
+const ORDINARY_LINGER_MS: u32 = 5;
 /// Orders before those that count: connections are made, code is compiled.
 const WARM_UP_ORDERS: u64 = 20_000;
 
@@ -72,7 +74,7 @@ fn cost_of_node(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<(PerOr
 }
 
 fn cost_of_ordinary(many: &Many<'_>, cluster: &Cluster<'_>) -> anyhow::Result<PerOrder> {
-    let ordinary = cluster.ordinary(0)?;
+    let ordinary = cluster.ordinary(ORDINARY_LINGER_MS)?;
     let product = cluster.product("cost");
     let mut redis = many.stack.redis()?.get_connection()?;
     let key = ordinary::stock_key(&product);

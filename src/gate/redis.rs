@@ -202,7 +202,7 @@ impl KeeperThread {
         if thread.join().is_err() {
             tracing::error!("the thread \"redis-gate\" panicked");
         }
-        self.shared.open_breaker(&"the gate is stopped");
+        self.shared.breaker.shut(self.shared.clock.monotonic_us());
     }
 }
 

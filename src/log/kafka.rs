@@ -38,6 +38,7 @@ mod error;
 mod follower;
 mod heads;
 pub mod message;
+mod native;
 mod pace;
 mod sender;
 mod start;
@@ -137,7 +138,7 @@ impl KafkaLog {
         let (topic, partitions) = (config.kafka.topic.clone(), config.kafka.partitions);
         let asker = start::asker(config)?;
         let heads = start::heads(&snapshot, partitions)?;
-        start::checked_topic(&asker, config)?;
+        let topic_id = start::checked_topic(&asker, config)?;
         let asked_us = clock.monotonic_us();
         let bounds = start::bounds(&asker, config)?;
         start::check_bounds(&heads, &bounds)?;
@@ -176,6 +177,7 @@ impl KafkaLog {
         let end = EndWatch {
             consumer: asker,
             topic,
+            topic_id,
             partitions,
             applied: Arc::clone(&applied),
             heads: Arc::clone(&heads),

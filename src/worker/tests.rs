@@ -3,6 +3,7 @@
 mod contract;
 mod exactly_once;
 mod restored;
+mod whole;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use secrecy::SecretString;
 
 use super::apply::{Content, Filled, Filling, Partition, restore};
 use crate::chain::Link;
+use crate::config::Config;
 use crate::keys::seal::{Opener, Sealer};
 use crate::ledger::postgres::tests::support::{Database, PARTITIONS, User};
 use crate::ledger::postgres::{PostgresError, PostgresLedger, Writer, writer::Written};
@@ -191,7 +193,11 @@ struct Node {
 
 impl Node {
     fn new(database: &Database) -> Self {
-        let postgres = PostgresLedger::new(&database.config(User::Node)).unwrap();
+        Self::of(&database.config(User::Node))
+    }
+
+    fn of(config: &Config) -> Self {
+        let postgres = PostgresLedger::new(config).unwrap();
         Self { ledger: Ledger::Postgres(postgres.clone()), postgres }
     }
 

@@ -98,11 +98,6 @@ impl Default for UpOptions {
     }
 }
 
-/// Whether all services run.
-pub fn is_up() -> anyhow::Result<bool> {
-    Ok(State::load()?.is_some_and(|state| all_run(&state)))
-}
-
 fn one_or_three(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|brokers| [1, 3].contains(brokers)).ok_or("1 or 3".into())
 }
@@ -129,7 +124,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 pub fn up(options: &UpOptions) -> anyhow::Result<State> {
     let _lock = state::lock()?;
     if let Some(state) = State::load()? {
-        if all_run(&state) {
+        if is_up(&state) {
             eprintln!("it runs already: {}", state.dir.display());
             return Ok(state);
         }
@@ -153,7 +148,7 @@ pub fn up(options: &UpOptions) -> anyhow::Result<State> {
 }
 
 /// Whether all that was started still runs. Who asks before `up` knows whether `down` is his to call.
-fn all_run(state: &State) -> bool {
+pub fn is_up(state: &State) -> bool {
     state.complete && state.services.iter().all(|service| service.running().is_some())
 }
 

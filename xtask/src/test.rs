@@ -100,7 +100,7 @@ struct Services {
 
 impl Services {
     fn start() -> anyhow::Result<Self> {
-        let ours = !stack::is_up()?;
+        let ours = !stack::State::load()?.is_some_and(|state| stack::is_up(&state));
         stack::up(&stack::UpOptions::default())?;
         Ok(Self { ours })
     }

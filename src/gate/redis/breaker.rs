@@ -46,6 +46,11 @@ impl Breaker {
         }
     }
 
+    /// Opens it for good, at the end.
+    pub(super) fn shut(&self, now_us: u64) {
+        self.opened_us.fetch_min(now_us, Ordering::AcqRel);
+    }
+
     /// Closes it.
     pub(super) fn close(&self, now_us: u64, counters: &Counters) {
         let opened_us = self.opened_us.swap(NEVER, Ordering::AcqRel);

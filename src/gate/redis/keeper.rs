@@ -24,6 +24,11 @@ const TICK: Duration = Duration::from_millis(100);
 const GATHER: Duration = Duration::from_millis(10);
 /// How long a Redis that is away is left alone.
 const PROBE_DELAY: Duration = Duration::from_millis(100);
+/// A Redis that fails again within this time after it came back ...
+const RELAPSE: Duration = Duration::from_secs(5);
+/// ... is left alone for twice as long each time, up to this: it may answer the keeper and fail every
+/// attempt, as it does with its memory full.
+const PROBE_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long the answers to one pipeline may take: it is no attempt, and nobody waits for it.
 const PIPELINE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Calls of one pipeline.
@@ -98,18 +103,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut keeper = Keeper { shared: shared.clone(), connection: None };
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told_down = false;
+    let mut relapses = Relapses::default();
     while !shared.inbox.is_stopping() {
         if shared.breaker.is_open() {
-            match keeper.recover().await {
-                Ok(()) => told_down = false,
-                Err(error) => {
-                    if !std::mem::replace(&mut told_down, true) {
-                        tracing::warn!(%error, "Redis cannot be used yet");
-                    }
-                    shared.inbox.pause(PROBE_DELAY).await;
-                }
-            }
+            shared.inbox.pause(relapses.delay(shared.clock.monotonic_us())).await;
+            keeper.until_recovered().await;
+            relapses.recovered_us = Some(shared.clock.monotonic_us());
             continue;
         }
         let all = shared.inbox.wait(&mut tick).await;
@@ -118,6 +117,30 @@ pub(super) async fn run(shared: Arc<Shared>) {
     // What this node holds is given back, if Redis can be told in time; else it expires.
     if !shared.breaker.is_open() {
         keeper.tell(true).await;
+    }
+}
+
+/// How often in a row Redis came back and failed again soon.
+#[derive(Default)]
+struct Relapses {
+    recovered_us: Option<u64>,
+    in_a_row: u32,
+}
+
+impl Relapses {
+    /// How long to wait before Redis, which has just failed, is tried again.
+    fn delay(&mut self, now_us: u64) -> Duration {
+        let relapse_us = RELAPSE.as_micros() as u64;
+        match self.recovered_us {
+            Some(recovered_us) if now_us.saturating_sub(recovered_us) < relapse_us => {
+                self.in_a_row += 1;
+            }
+            _ => self.in_a_row = 0,
+        }
+        match self.in_a_row {
+            0 => Duration::ZERO,
+            n => (PROBE_DELAY * 2u32.saturating_pow(n - 1)).min(PROBE_DELAY_MAX),
+        }
     }
 }
 
@@ -143,6 +166,20 @@ impl Keeper {
         if let Err(error) = self.tell_due(all).await {
             self.connection = None;
             self.shared.open_breaker(&error);
+        }
+    }
+
+    /// Tries until Redis is back or the gate stops.
+    async fn until_recovered(&mut self) {
+        let mut told = false;
+        while !self.shared.inbox.is_stopping() {
+            let Err(error) = self.recover().await else {
+                return;
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(%error, "Redis cannot be used yet");
+            }
+            self.shared.inbox.pause(PROBE_DELAY).await;
         }
     }
 

@@ -28,6 +28,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Why the library could not be looked after this time.
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
+    /// The URL or the certificates.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// Redis was not reached.
     #[error("no connection to Redis: {0}")]
     Connect(String),
@@ -59,9 +62,12 @@ pub enum Looked {
 /// Loads the library if it is not there, once. Must be called inside a `LocalSet`.
 ///
 /// # Errors
-/// The URL or the certificates cannot be used ([`EndpointError`], inside), or see [`LibraryError`].
-pub async fn load_library(url: &SecretString, ca_file: Option<&Path>) -> anyhow::Result<Looked> {
-    Ok(LibraryKeeper::new(url, ca_file)?.look().await?)
+/// See [`LibraryError`].
+pub async fn load_library(
+    url: &SecretString,
+    ca_file: Option<&Path>,
+) -> Result<Looked, LibraryError> {
+    LibraryKeeper::new(url, ca_file)?.look().await
 }
 
 /// Keeps the library in Redis: for the worker.
@@ -84,24 +90,16 @@ impl LibraryKeeper {
     pub async fn run(mut self) {
         let mut failing = false;
         loop {
-            match self.look().await {
+            let looked = self.look().await;
+            match &looked {
                 Ok(Looked::Loaded) => tracing::info!(version = VERSION, "loaded Redis's functions"),
-                Ok(Looked::Present | Looked::Later) if failing => {
-                    tracing::info!("Redis's functions are in place");
-                }
-                Ok(_) => {}
+                Ok(_) if failing => tracing::info!("Redis's functions are in place"),
                 Err(error) if !failing => {
                     tracing::warn!(%error, "Redis's functions cannot be looked after; trying on");
-                    failing = true;
-                    tokio::time::sleep(CHECK_INTERVAL).await;
-                    continue;
                 }
-                Err(_) => {
-                    tokio::time::sleep(CHECK_INTERVAL).await;
-                    continue;
-                }
+                _ => {}
             }
-            failing = false;
+            failing = looked.is_err();
             tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }

@@ -153,6 +153,15 @@ pub enum FatalError {
         /// As configured.
         expected: u32,
     },
+    /// Another topic of the same name.
+    #[error(
+        "the topic {topic} was deleted and made anew: it is not the log that this node has followed; \
+         restore the topic that belongs to the ledger"
+    )]
+    MadeAnew {
+        /// The topic.
+        topic: String,
+    },
     /// The topic is gone.
     #[error("the topic {topic} is gone from the cluster")]
     TopicGone {

@@ -10,7 +10,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::{Context, client_config};
-use super::end::{Asker, is_unknown_topic, take_in_events};
+use super::end::{Asker, is_unknown_topic, take_in_events, topic_error};
 use super::error::TopicFault;
 use crate::config::Config;
 
@@ -41,13 +41,13 @@ pub(super) fn check(
 ) -> Result<Vec<TopicFault>, KafkaError> {
     let topic = config.kafka.topic.as_str();
     let metadata = asker.fetch_metadata(Some(topic), timeout)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic))?;
-    if let Some(error) = found.error() {
-        return Err(KafkaError::MetadataFetch(error.into()));
+    if let Some(error) = topic_error(&metadata, topic) {
+        return Err(error);
     }
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.map_or(&[][..], |found| found.partitions());
     let mut faults = Vec::new();
-    let (partitions, expected) = (found.partitions().len(), config.kafka.partitions);
+    let (partitions, expected) = (found.len(), config.kafka.partitions);
     if partitions != expected as usize {
         faults.push(fault(
             format!("it has {partitions} partitions, kafka.partitions is {expected}"),
@@ -56,7 +56,7 @@ pub(super) fn check(
                 .to_owned(),
         ));
     }
-    let replicas = found.partitions().iter().map(|partition| partition.replicas().len()).min();
+    let replicas = found.iter().map(|partition| partition.replicas().len()).min();
     let settings = describe(config, topic, timeout)?;
     faults.extend(setting_faults(&settings, replicas.unwrap_or(0)));
     Ok(faults)

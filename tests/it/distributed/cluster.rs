@@ -221,7 +221,9 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // Each one lengthens the recovery of the next test that kills the server.
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
-        let _ = std::panic::catch_unwind(|| self.stack.sql("flux_gate", &sql));
+        let _ = std::panic::catch_unwind(|| {
+            self.stack.sql_as("STACK_DATABASE_SUPERUSER_URL", "flux_gate", &sql)
+        });
         if std::thread::panicking() {
             for entry in std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten() {
                 if entry.path().extension().is_some_and(|extension| extension == "log") {

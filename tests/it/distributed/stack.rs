@@ -57,7 +57,12 @@ impl Stack {
 
     /// SQL as the owner; one value a line.
     pub fn sql(&self, database: &str, sql: &str) -> String {
-        let url = with_database(self.get("STACK_DATABASE_OWNER_URL"), database);
+        self.sql_as("STACK_DATABASE_OWNER_URL", database, sql)
+    }
+
+    /// SQL as the user of this URL.
+    pub fn sql_as(&self, url: &str, database: &str, sql: &str) -> String {
+        let url = with_database(self.get(url), database);
         let mut command = Command::new("psql");
         command.args(["-v", "ON_ERROR_STOP=1", "-AtXqc", sql, &url]);
         command.env("PGSSLROOTCERT", self.get("FLUX_GATE__POSTGRES__CA_FILE"));

@@ -220,3 +220,29 @@ fn a_client_that_hangs_up_while_redis_is_asked_leaves_nothing_held() {
         assert!(node.gate.counts().settled >= 1);
     });
 }
+
+#[test]
+fn with_its_memory_full_it_is_tried_less_and_less_often_and_makes_room_when_told() {
+    on_a_serving_thread(|| async {
+        let server = Server::start();
+        let node = Node::up(&server, PATIENT).await;
+        node.decide(1, 10_000, []);
+        until("the first level", || server.hint() == Some(10_000)).await;
+        server.run_command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+        let started = Instant::now();
+        let mut n = 0;
+        while started.elapsed() < Duration::from_secs(2) {
+            n += 1;
+            assert_eq!(node.admit(n).await, Verdict::Go, "screened in memory");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let counts = node.gate.counts();
+        assert!((2..8).contains(&counts.outages) && counts.errors < 10, "{counts:?}");
+        server.run_command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+        let went = counts.went;
+        until("it is asked again", || node.gate.is_up()).await;
+        node.wait_up().await;
+        assert_eq!(node.admit(n + 1).await, Verdict::Go);
+        assert_eq!(node.gate.counts().went, went + 1);
+    });
+}

@@ -26,8 +26,6 @@ pub(crate) enum User {
     Worker,
     Auditor,
     Fulfilment,
-    /// Of the private server alone.
-    Superuser,
 }
 
 /// A database of its own, with the ledger's schema.
@@ -55,18 +53,17 @@ impl Database {
     pub(crate) fn empty() -> Self {
         let cluster = Cluster::get();
         let name = Self::fresh_name();
-        let database = Self { cluster, name: "postgres".to_owned() };
-        database.execute(User::Owner, &format!("CREATE DATABASE {name}"));
-        Self { name, ..database }
+        let server = Self { cluster: Arc::clone(&cluster), name: "postgres".to_owned() };
+        server.execute(User::Owner, &format!("CREATE DATABASE {name}"));
+        Self { cluster, name }
     }
 
     /// A copy of it as it is now, as a restored backup is. Nobody may be connected.
     pub(crate) fn copy(&self) -> Self {
-        let copy = Self::fresh_name();
-        let database = Self { cluster: Arc::clone(&self.cluster), name: "postgres".to_owned() };
-        let make = format!("CREATE DATABASE {copy} TEMPLATE {}", self.name);
-        database.execute(User::Owner, &make);
-        Self { name: copy, ..database }
+        let (cluster, name) = (Arc::clone(&self.cluster), Self::fresh_name());
+        let server = Self { cluster: Arc::clone(&cluster), name: "postgres".to_owned() };
+        server.execute(User::Owner, &format!("CREATE DATABASE {name} TEMPLATE {}", self.name));
+        Self { cluster, name }
     }
 
     fn fresh_name() -> String {
@@ -124,8 +121,16 @@ impl Database {
         user: User,
         work: impl AsyncFnOnce(&tokio_postgres::Client) -> T + Send,
     ) -> T {
+        self.on_url(self.url(user), work)
+    }
+
+    fn on_url<T: Send>(
+        &self,
+        url: String,
+        work: impl AsyncFnOnce(&tokio_postgres::Client) -> T + Send,
+    ) -> T {
         let mut config = Config::default();
-        config.postgres.url = Some(self.url(user).into());
+        config.postgres.url = Some(url.into());
         self.cluster.allow(&mut config);
         let connector = super::super::connect::Connector::main(&config).unwrap();
         std::thread::scope(|scope| {
@@ -141,11 +146,60 @@ impl Database {
     fn url(&self, user: User) -> String {
         self.cluster.url(user, &self.name)
     }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends all connections to it, as a failing server or network does.
+    pub(crate) fn cut_connections(&self) {
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = '{}' AND pid <> pg_backend_pid()",
+            self.name
+        );
+        self.on_url(self.cluster.superuser_url(), async |client| client.batch_execute(&sql).await)
+            .unwrap();
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.name != "postgres" {
+            let server = Self { cluster: Arc::clone(&self.cluster), name: "postgres".to_owned() };
+            // What is left over on a shared cluster is of no harm.
+            let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            let _ = server.try_execute(User::Owner, &drop);
+        }
+    }
+}
+
+/// What `xtask stack` wrote down: the way to real services.
+pub(crate) struct Stack(HashMap<String, String>);
+
+impl Stack {
+    /// The stack, without which the test fails.
+    pub(crate) fn needed() -> Self {
+        stack().expect("start the services with `cargo xtask stack up`, or set FLUX_GATE_STACK")
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> String {
+        self.0.get(key).unwrap_or_else(|| panic!("the stack has no {key}")).clone()
+    }
+
+    /// Connects to its Kafka as this user, whose password has this key.
+    pub(crate) fn kafka(&self, config: &mut Config, username: &str, password: &str) {
+        config.kafka.brokers = self.get("KAFKA_BROKERS");
+        config.kafka.username = username.to_owned();
+        config.kafka.password = Some(self.get(password).into());
+        config.kafka.ca_file = Some(self.get("FLUX_GATE__KAFKA__CA_FILE").into());
+    }
 }
 
 enum Cluster {
-    /// Key by key as `xtask stack` prints them.
-    Stack(HashMap<String, String>),
+    Stack(Stack),
     Private(Private),
 }
 
@@ -159,7 +213,7 @@ impl Cluster {
             return cluster;
         }
         let cluster = Arc::new(match stack() {
-            Some(variables) => Self::Stack(variables),
+            Some(stack) => Self::Stack(stack),
             None => Self::Private(Private::start()),
         });
         *shared = Arc::downgrade(&cluster);
@@ -168,26 +222,34 @@ impl Cluster {
 
     fn allow(&self, config: &mut Config) {
         match self {
-            Self::Stack(variables) => {
-                let ca_file = &variables["FLUX_GATE__POSTGRES__CA_FILE"];
+            Self::Stack(stack) => {
+                let ca_file = stack.get("FLUX_GATE__POSTGRES__CA_FILE");
                 config.postgres.ca_file = Some(PathBuf::from(ca_file));
             }
             Self::Private(_) => config.stores.plaintext = Plaintext::Allow,
         }
     }
 
+    fn superuser_url(&self) -> String {
+        match self {
+            Self::Stack(stack) => stack.get("STACK_DATABASE_SUPERUSER_URL"),
+            Self::Private(server) => {
+                format!("postgresql://postgres@127.0.0.1:{}/postgres", server.port)
+            }
+        }
+    }
+
     fn url(&self, user: User, database: &str) -> String {
         match self {
-            Self::Stack(variables) => {
-                let url = &variables[match user {
+            Self::Stack(stack) => {
+                let url = stack.get(match user {
                     User::Owner => "STACK_DATABASE_OWNER_URL",
                     User::Node => "DATABASE_URL",
                     User::Worker => "STACK_DATABASE_WORKER_URL",
                     User::Auditor => "STACK_DATABASE_AUDITOR_URL",
                     User::Fulfilment => "STACK_DATABASE_FULFILMENT_URL",
-                    User::Superuser => panic!("the stack's superuser is not for tests"),
-                }];
-                let (address, query) = url.split_once('?').unwrap_or((url, ""));
+                });
+                let (address, query) = url.split_once('?').unwrap_or((&url, ""));
                 let (server, _) = address.rsplit_once('/').unwrap();
                 format!("{server}/{database}?{query}")
             }
@@ -198,7 +260,6 @@ impl Cluster {
                     User::Worker => "worker",
                     User::Auditor => "auditor",
                     User::Fulfilment => "fulfilment",
-                    User::Superuser => "postgres",
                 };
                 format!("postgresql://{name}@127.0.0.1:{}/{database}", private.port)
             }
@@ -206,13 +267,13 @@ impl Cluster {
     }
 }
 
-fn stack() -> Option<HashMap<String, String>> {
+fn stack() -> Option<Stack> {
     let named = std::env::var_os("FLUX_GATE_STACK").map(PathBuf::from);
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/stack/env");
     let file = named.unwrap_or(usual);
     let text = std::fs::read_to_string(file).ok()?;
     let pairs = text.lines().filter_map(|line| line.split_once('='));
-    Some(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    Some(Stack(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()))
 }
 
 struct Private {

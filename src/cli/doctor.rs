@@ -15,6 +15,8 @@ mod machine;
 mod ports;
 mod secrets;
 mod store;
+#[cfg(feature = "distributed")]
+mod stores;
 mod tls;
 mod x509;
 
@@ -25,11 +27,15 @@ mod x509;
 #[command(after_help = "\
 Examples:
   flux-gate doctor
+  flux-gate doctor --worker --config /etc/flux-gate-worker.toml
   flux-gate doctor --config /etc/flux-gate.toml --data /var/lib/flux-gate --json")]
 pub(super) struct Doctor {
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
+    /// Look at the stores of many nodes with the needs of a worker, not of a node.
+    #[arg(long)]
+    worker: bool,
 }
 
 /// How well something is.
@@ -71,7 +77,7 @@ impl Finding {
 
 impl Doctor {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
-        let findings = examine(machine, common);
+        let findings = examine(machine, common, self.worker);
         if self.json {
             writeln!(machine.out, "{}", serde_json::to_string_pretty(&findings)?)?;
         } else {
@@ -82,7 +88,7 @@ impl Doctor {
     }
 }
 
-fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
+fn examine(machine: &Machine<'_>, common: &Common, worker: bool) -> Vec<Finding> {
     let loaded = match common.load(machine, Vec::new()) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -100,6 +106,11 @@ fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
     findings.extend(tls::examine(config, machine.clock.unix_ms()));
     findings.extend(machine::examine(config, machine));
     findings.extend(ports::examine(config));
+    #[cfg(feature = "distributed")]
+    findings.extend(stores::examine(config, worker));
+    // The embedded store has no workers.
+    #[cfg(not(feature = "distributed"))]
+    let _ = worker;
     findings
 }
 

@@ -42,6 +42,7 @@ mod handle;
 mod keeper;
 pub mod library;
 mod product;
+pub mod rights;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,7 @@ mod error;
 pub mod migrations;
 mod pages;
 mod reader;
+pub mod rights;
 pub mod rows;
 mod snapshot;
 mod types;
@@ -68,6 +69,17 @@ impl PostgresLedger {
     pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, PostgresError> {
         let read = |pools: std::rc::Rc<reader::Pools>| async move {
             snapshot::checkpoints(&*pools.main().await?).await
+        };
+        self.reader.read(read).await
+    }
+
+    /// What the user of `postgres.url` may do.
+    ///
+    /// # Errors
+    /// [`PostgresError`]: reads change nothing.
+    pub async fn rights(&self) -> Result<rights::Rights, PostgresError> {
+        let read = |pools: std::rc::Rc<reader::Pools>| async move {
+            rights::rights(&*pools.main().await?).await
         };
         self.reader.read(read).await
     }

@@ -48,7 +48,7 @@ mod waiting;
 pub use error::{FatalError, StartError, TopicFault};
 pub use heads::CHECKPOINT_OFFSETS;
 pub(super) use sender::Sender;
-pub use topic::check_topic;
+pub use topic::{check_topic, may_make_topics};
 
 use end::EndWatch;
 use follower::{Counts, Follower, FollowerParts};

@@ -34,6 +34,8 @@ const GATHER_US_MAX: u64 = 20_000;
 /// How long the thread waits for a record: while a batch is written, and while there is nothing to do.
 const POLL_BUSY: Duration = Duration::from_millis(5);
 const POLL_IDLE: Duration = Duration::from_millis(100);
+/// Records that are taken in before it is looked what else there is.
+const BURST_RECORDS: usize = 64;
 /// How much longer it is waited after each further batch in a row that fails, and how often it is so.
 const FAILURE_DELAY: Duration = Duration::from_millis(250);
 const FAILURE_DELAYS_MAX: u32 = 20;
@@ -145,38 +147,45 @@ impl<'p> Follower<'p> {
         }
     }
 
-    /// One message, or one answer of the store.
+    /// What the store answered, then what has come in meanwhile.
     fn step(&mut self) -> Result<(), WorkerError> {
-        let full = self.batch.filling.records() >= self.parts.batch_records_max;
         if self.writing {
-            let wait = if full { POLL_IDLE } else { Duration::ZERO };
+            let wait = if self.is_full() { POLL_IDLE } else { Duration::ZERO };
             if let Some(done) = self.parts.store.done_within(wait)? {
-                self.written(done)?;
-                return Ok(());
+                return self.written(done);
             }
-            if full {
+            if self.is_full() {
                 return Ok(());
             }
         } else if self.due_in() == Some(Duration::ZERO) {
             self.write();
         }
-        let limit = if self.writing { POLL_BUSY } else { self.due_in().unwrap_or(POLL_IDLE) };
-        match self.parts.consumer.poll(limit) {
-            Some(Ok(message)) => self.take(&message),
-            Some(Err(error)) => self.trouble(error),
-            None => Ok(()),
+        let mut limit = if self.writing { POLL_BUSY } else { self.due_in().unwrap_or(POLL_IDLE) };
+        for _ in 0..BURST_RECORDS {
+            match self.parts.consumer.poll(limit) {
+                Some(Ok(message)) => self.take(&message)?,
+                Some(Err(error)) => return self.trouble(error),
+                None => return Ok(()),
+            }
+            if self.is_full() || self.parts.consumer.has_rebalance() {
+                return Ok(());
+            }
+            limit = Duration::ZERO;
         }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.filling.records() >= self.parts.batch_records_max
     }
 
     /// How long the batch may still gather; `None` while it is empty.
     fn due_in(&self) -> Option<Duration> {
-        let records = self.batch.filling.records();
-        if records == 0 {
+        if self.batch.filling.records() == 0 {
             return None;
         }
         let age_us = self.parts.clock.monotonic_us().saturating_sub(self.batch.since_us);
-        let full = records >= self.parts.batch_records_max;
-        let left_us = if full { 0 } else { GATHER_US_MAX.saturating_sub(age_us) };
+        let left_us = if self.is_full() { 0 } else { GATHER_US_MAX.saturating_sub(age_us) };
         Some(Duration::from_micros(left_us))
     }
 

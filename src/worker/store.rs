@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 
@@ -126,7 +126,15 @@ impl Store {
     /// # Errors
     /// The thread has ended.
     pub(super) fn done_within(&self, limit: Duration) -> Result<Option<Done>, super::WorkerError> {
-        match self.done.recv_timeout(limit) {
+        // Even a wait of no time gives the processor away.
+        let answer = match limit {
+            Duration::ZERO => self.done.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            }),
+            limit => self.done.recv_timeout(limit),
+        };
+        match answer {
             Ok(done) => Ok(Some(done)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(super::WorkerError::Ended),

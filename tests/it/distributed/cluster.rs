@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ impl Cluster {
             dir: tempfile::tempdir().expect("a temporary directory"),
             stack,
         };
-        cluster.make_topics();
+        cluster.make_topics(&[&cluster.topic, &cluster.dlq()]);
         cluster.stack.sql("flux_gate", &format!("CREATE DATABASE {}", cluster.database));
         let owner = with_database(cluster.stack.get("STACK_DATABASE_OWNER_URL"), &cluster.database);
         let file = cluster.write_config("migrate", &cluster.config(&owner, "", ""));
@@ -66,11 +66,14 @@ impl Cluster {
         config
     }
 
-    /// Makes the topic and the one of undecodable records.
-    pub fn make_topics(&self) {
+    /// Makes the topic of the order log.
+    pub fn make_order_topic(&self) {
+        self.make_topics(&[&self.topic]);
+    }
+
+    fn make_topics(&self, names: &[&str]) {
         let admin: AdminClient<DefaultClientContext> =
             self.kafka_admin().create().expect("a client of Kafka's");
-        let dlq = self.dlq();
         let topic = |name| {
             NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))
                 .set("cleanup.policy", "delete")
@@ -79,11 +82,24 @@ impl Cluster {
                 .set("min.insync.replicas", "1")
                 .set("flush.messages", "1")
         };
-        let topics = [topic(&self.topic), topic(&dlq)];
-        let runtime = runtime();
-        let made = runtime.block_on(admin.create_topics(&topics, &AdminOptions::new()));
-        for result in made.expect("Kafka answers") {
-            result.expect("a topic is made");
+        for name in names {
+            // One that was deleted goes some time later.
+            wait_for("a topic is made", || {
+                let topics = [topic(name)];
+                let made = runtime().block_on(admin.create_topics(&topics, &AdminOptions::new()));
+                made.expect("Kafka answers").into_iter().all(|result| result.is_ok())
+            });
+        }
+    }
+
+    /// Adds a partition to the topic.
+    pub fn add_partition(&self) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.kafka_admin().create().expect("a client of Kafka's");
+        let wanted = NewPartitions::new(&self.topic, PARTITIONS as usize + 1);
+        let added = runtime().block_on(admin.create_partitions([&wanted], &AdminOptions::new()));
+        for result in added.expect("Kafka answers") {
+            result.expect("a partition is added");
         }
     }
 
@@ -125,14 +141,32 @@ impl Cluster {
         config.replace("# more of postgres", &postgres) + more
     }
 
+    /// What a command of the program says with a node's or a worker's configuration, and whether it succeeds.
+    pub fn says(&self, arguments: &[&str], worker: bool) -> (bool, String) {
+        let config = if worker { self.worker_config() } else { self.node_config("") };
+        let file = self.write_config("says", &config);
+        let mut command = Command::new(program());
+        let output = command.args(arguments).arg("--config").arg(file).output();
+        let output = output.expect("the program can be run");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Tries to start a node; what is in the way.
+    pub fn refused_node(&self, name: &str) -> String {
+        let started = Server::start(program(), &self.dir.path().join(name), &self.node_config(""));
+        started.err().map(|error| format!("{error:#}")).expect("it must not start")
+    }
+
     /// Starts a worker; its log goes to a file.
     pub fn worker(&self, name: &str) -> Worker {
-        let stack = &self.stack;
-        let url = with_database(stack.get("STACK_DATABASE_WORKER_URL"), &self.database);
-        let config =
-            self.config(&url, "STACK_KAFKA_WORKER_USERNAME", "STACK_KAFKA_WORKER_PASSWORD");
-        let file = self.write_config(name, &config);
+        let file = self.write_config(name, &self.worker_config());
         Worker::start(self.command("worker", &file), self.dir.path().join(format!("{name}.log")))
+    }
+
+    fn worker_config(&self) -> String {
+        let url = with_database(self.stack.get("STACK_DATABASE_WORKER_URL"), &self.database);
+        self.config(&url, "STACK_KAFKA_WORKER_USERNAME", "STACK_KAFKA_WORKER_PASSWORD")
     }
 
     fn config(&self, database_url: &str, username: &str, password: &str) -> String {

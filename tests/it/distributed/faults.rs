@@ -3,12 +3,15 @@
 //! After each fault the crowd pauses, every unknown attempt is settled by a retry, the ledger catches up, and
 //! the books of both nodes are held against what the crowd was told.
 
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::cluster::{Cluster, Worker, wait_for};
 use super::crowd::{Crowd, Nodes};
 use super::sale::product;
+use super::stack::succeed;
+use crate::crash::Attempt;
 use crate::crash::books::{Books, call, create};
 use crate::crash::crowd::{Client, Told};
 use crate::support::server::Server;
@@ -37,6 +40,7 @@ const FAULTS: &[Fault] = &[
     ("Redis: SIGKILL, then back and empty", |world| world.kill_and_start("redis")),
     ("Redis: hangs (SIGSTOP) and goes on", |world| world.hang("redis", 2 * SPELL)),
     ("PostgreSQL: SIGKILL and back", |world| world.kill_and_start("postgres")),
+    ("PostgreSQL: restored from an older backup", World::restore_backup),
     ("a node is killed", World::kill_node),
     ("a node is restarted", World::restart_node),
     ("a worker is killed", World::kill_worker),
@@ -86,6 +90,19 @@ impl World {
         self.cluster.stack.does("stop", service);
         std::thread::sleep(time);
         self.cluster.stack.does("cont", service);
+    }
+
+    /// A copy of the data while the server is down, some orders, and the copy in its place.
+    fn restore_backup(&mut self) {
+        let stack = &self.cluster.stack;
+        let backup = tempfile::tempdir().expect("a temporary directory");
+        let copy = backup.path().join("data");
+        stack.does("kill", "postgres");
+        succeed(Command::new("cp").arg("-a").arg(stack.get("STACK_POSTGRES_DATA")).arg(&copy));
+        stack.does("start", "postgres");
+        std::thread::sleep(2 * SPELL);
+        stack.does("kill", "postgres");
+        stack.does_from("start", "postgres", &copy);
     }
 
     fn kill_node(&mut self) {
@@ -167,7 +184,7 @@ impl World {
 
 fn signal(pid: u32, name: &str) {
     let arguments = [format!("-{name}"), pid.to_string()];
-    let status = std::process::Command::new("kill").args(arguments).status();
+    let status = Command::new("kill").args(arguments).status();
     assert!(status.expect("`kill` can be run").success());
 }
 
@@ -221,4 +238,48 @@ fn rules_1_to_6_hold_whatever_breaks() {
         books.check_nothing_unasked(&told);
     }
     assert_eq!(books[1].sold(), u64::from(FEW_UNITS), "rule 5: more wanted one than there are");
+}
+
+/// Sells one unit, so that log and ledger hold something, and waits until the ledger has it.
+fn sell_one(cluster: &Cluster, node: &Server) {
+    let phone = product("gone");
+    create(node.operator, phone, 5, 1, 0);
+    let mut client = Client::new(node.public).expect("a connection");
+    let attempt = Attempt { product: phone, user: "u-1".to_owned(), key: "a".to_owned() };
+    wait_for("a unit is sold", || client.send(&attempt).is_some_and(|answer| answer.status == 200));
+    wait_for("the ledger has the order", || {
+        cluster.stack.sql(&cluster.database, "SELECT count(*) FROM flux_gate.orders") == "1"
+    });
+}
+
+#[test]
+fn a_topic_that_is_made_anew_stops_nodes_and_workers_for_good() {
+    let cluster = Cluster::new();
+    let mut worker = cluster.worker("worker-1");
+    let mut node = cluster.node("node-1");
+    sell_one(&cluster, &node);
+    cluster.delete_topic();
+    cluster.make_order_topic();
+    wait_for("the node ends", || !node.runs());
+    let log = node.log();
+    assert!(log.contains("\"ERROR\"") && log.contains("ending the process"), "{log}");
+    wait_for("the worker ends", || worker.ended());
+    let said = cluster.refused_node("node-2");
+    assert!(said.contains("log") && said.contains("ledger"), "{said}");
+    let mut again = cluster.worker("worker-2");
+    wait_for("the worker does not start again", || again.ended());
+    assert!(again.logged().contains("does not belong to this ledger"), "{}", again.logged());
+}
+
+#[test]
+fn a_partition_that_is_added_stops_nodes() {
+    let cluster = Cluster::new();
+    let _worker = cluster.worker("worker-1");
+    let mut node = cluster.node("node-1");
+    sell_one(&cluster, &node);
+    cluster.add_partition();
+    wait_for("the node ends", || !node.runs());
+    assert!(node.log().contains("partitions"), "{}", node.log());
+    let said = cluster.refused_node("node-2");
+    assert!(said.contains("7 partitions"), "{said}");
 }

@@ -84,6 +84,33 @@ fn two_nodes_sell_exactly_the_stock_and_the_shop_learns_of_each_order() {
 }
 
 #[test]
+fn doctor_finds_the_hardened_stores_well_and_what_is_wrong_with_them() {
+    let cluster = Cluster::new();
+    let _worker = cluster.worker("worker-1");
+    wait_for("the function library is loaded", || {
+        let (_, said) = cluster.says(&["doctor"], false);
+        said.contains("has the function library")
+    });
+    for worker in [false, true] {
+        let arguments: &[&str] = if worker { &["doctor", "--worker"] } else { &["doctor"] };
+        let (well, said) = cluster.says(arguments, worker);
+        assert!(well, "worker {worker}: {said}");
+        for line in [
+            "the order topic is as it must be",
+            "does not let this user make topics",
+            "gives this user what it needs and no more",
+            "refuses commands of administrators",
+        ] {
+            // One broker that syncs each record is as it must be; the workers' user of Kafka is its own.
+            assert!(said.contains(line), "worker {worker}: {line}: {said}");
+        }
+    }
+    // A node with a worker's rights has too many.
+    let (well, said) = cluster.says(&["doctor"], true);
+    assert!(!well && said.contains("this user may write orders"), "{said}");
+}
+
+#[test]
 fn rule_6_a_pause_on_one_node_stops_the_other() {
     let cluster = Cluster::new();
     let (one, two) = (cluster.node("node-1"), cluster.node("node-2"));

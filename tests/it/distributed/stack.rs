@@ -1,7 +1,7 @@
 //! The real services: what `cargo xtask stack up` has started, and how they are broken and mended.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Names the file with the stack's environment.
@@ -39,11 +39,20 @@ impl Stack {
 
     /// Does something to a service: `kill`, `stop` (SIGSTOP), `cont`, `start`.
     pub fn does(&self, verb: &str, service: &str) {
-        let xtask = std::env::var_os(XTASK_VARIABLE).map_or_else(
+        succeed(Command::new(Self::xtask()).args(["stack", verb, service]));
+    }
+
+    /// The same with data from elsewhere.
+    pub fn does_from(&self, verb: &str, service: &str, data: &Path) {
+        let mut command = Command::new(Self::xtask());
+        succeed(command.args(["stack", verb, service, "--from"]).arg(data));
+    }
+
+    fn xtask() -> PathBuf {
+        std::env::var_os(XTASK_VARIABLE).map_or_else(
             || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/debug/xtask"),
             PathBuf::from,
-        );
-        succeed(Command::new(xtask).args(["stack", verb, service]));
+        )
     }
 
     /// One command to Redis, as the user of this URL.

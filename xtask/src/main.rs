@@ -43,6 +43,10 @@ enum Command {
     /// The bare server that the bench compares with.
     #[command(hide = true)]
     Echo(bench::echo::Options),
+    /// The ordinary design that the bench compares many nodes with.
+    #[cfg(feature = "distributed")]
+    #[command(hide = true)]
+    Ordinary(bench::ordinary::Options),
     /// Refuse orders in this process, for callgrind to count.
     #[command(hide = true)]
     Refusal(bench::refusal::Options),
@@ -67,6 +71,8 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "distributed")]
+        Command::Ordinary(options) => bench::ordinary::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Refusal(options) => bench::refusal::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
         Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),

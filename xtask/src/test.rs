@@ -39,7 +39,7 @@ impl Step {
 }
 
 /// Everything is tested with the parts of many nodes built in; the attacks build the program without.
-const FEATURES: [&str; 2] = ["--features", "flux-gate/distributed"];
+const FEATURES: [&str; 2] = ["--features", "flux-gate/distributed,xtask/distributed"];
 
 const STEPS: &[Step] = &[
     Step::new("format", format),

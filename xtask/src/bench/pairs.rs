@@ -94,6 +94,7 @@ impl<'a> Source<'a> {
         Self { recipe, clock: clock.clone(), run: first_run, per_second_max: PER_SECOND_FIRST }
     }
 
+    #[cfg(feature = "distributed")]
     /// Signs the next requests for this rate, or for that of the fastest run from now on.
     pub fn expect(&mut self, per_second: f64) {
         self.per_second_max = per_second;

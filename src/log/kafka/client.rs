@@ -133,11 +133,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error {
-            // Told by whoever waits, and as a log line of the library.
-            KafkaError::Global(RDKafkaErrorCode::AllBrokersDown) => {
-                tracing::debug!(%error, reason, "kafka");
-            }
-            _ => tracing::warn!(%error, reason, "kafka"),
+            KafkaError::Global(RDKafkaErrorCode::Fatal) => tracing::warn!(%error, reason, "kafka"),
+            // The library says the same in a log line, which it does not repeat each time.
+            _ => tracing::debug!(%error, reason, "kafka"),
         }
     }
 }

@@ -47,6 +47,7 @@ pub fn client_config(config: &Config) -> ClientConfig {
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500")
         .set("retry.backoff.ms", "50")
+        .set("retry.backoff.max.ms", "200")
         .set("receive.message.max.bytes", RESPONSE_BYTES_MAX.to_string());
     let encrypted = config.stores.plaintext == Plaintext::Refuse || kafka.ca_file.is_some();
     let authenticated = config.stores.plaintext == Plaintext::Refuse || !kafka.username.is_empty();

@@ -47,6 +47,7 @@ pub fn client_config(config: &Config) -> ClientConfig {
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500")
         .set("retry.backoff.ms", "50")
+        .set("retry.backoff.max.ms", "200")
         .set("receive.message.max.bytes", RESPONSE_BYTES_MAX.to_string());
     let encrypted = config.stores.plaintext == Plaintext::Refuse || kafka.ca_file.is_some();
     let authenticated = config.stores.plaintext == Plaintext::Refuse || !kafka.username.is_empty();
@@ -133,11 +134,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error {
-            // Told by whoever waits, and as a log line of the library.
-            KafkaError::Global(RDKafkaErrorCode::AllBrokersDown) => {
-                tracing::debug!(%error, reason, "kafka");
-            }
-            _ => tracing::warn!(%error, reason, "kafka"),
+            KafkaError::Global(RDKafkaErrorCode::Fatal) => tracing::warn!(%error, reason, "kafka"),
+            // The library says the same in a log line, which it does not repeat each time.
+            _ => tracing::debug!(%error, reason, "kafka"),
         }
     }
 }

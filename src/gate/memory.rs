@@ -13,8 +13,9 @@ use crate::sale::{BuyerRef, ProductId};
 
 /// Undecided attempts of one product.
 pub const PENDING_MAX: usize = 100_000;
-/// After this an undecided attempt no longer holds a unit: its decision was lost on the way here.
-pub const PENDING_LIFETIME_US: u64 = 30_000_000;
+/// After this an undecided attempt no longer holds a unit: its decision was lost on the way here, or its node is
+/// dead. A proposal that reaches the log after 10 s is stale, so it cannot take the unit any more.
+pub const PENDING_LIFETIME_US: u64 = 12_000_000;
 
 /// Stock hints and product rates.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ counters! {
     drift_units,
     /// Buyers whose decided attempt was taken out of Redis.
     settled,
-    /// Decided attempts that were forgotten because too many waited; Redis forgets them after 30 s.
+    /// Decided attempts that were forgotten because too many waited; Redis forgets them after 12 s.
     settles_dropped,
 }
 

@@ -18,7 +18,7 @@
 -- Any change raises VERSION (see library.rs); later versions still serve the callers of earlier ones.
 
 local VERSION = 1
-local PENDING_LIFETIME_US = 30000000
+local PENDING_LIFETIME_US = 12000000
 local LEVEL_TTL_MS = 2000
 local UNITS_MAX = 4294967295
 local ARGUMENTS_MAX = 1000

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// How long an entry waits at most, in microseconds: longer than the producer tries to send and than any
 /// request waits for its answer.
-pub(super) const WAIT_US_MAX: u64 = 30_000_000;
+pub(super) const WAIT_US_MAX: u64 = 12_000_000;
 
 /// The tickets of those who wait. Shared by the threads that send and the one that reads.
 pub(super) struct Waiting<T> {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::stack::{Stack, succeed, with_database};
 use crate::crash::{BUYER_KEY, CLIENT_ID, CLIENT_SECRET, ORDER_KEY, program};
-use crate::support::server::Server;
+use crate::support::server::{Server, clean};
 
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
@@ -146,6 +146,7 @@ impl Cluster {
         let config = if worker { self.worker_config() } else { self.node_config("") };
         let file = self.write_config("says", &config);
         let mut command = Command::new(program());
+        clean(&mut command);
         let output = command.args(arguments).arg("--config").arg(file).output();
         let output = output.expect("the program can be run");
         let text = [output.stdout, output.stderr].concat();
@@ -246,6 +247,7 @@ roles = ["order", "session", "fulfilment"]
 
     fn command(&self, verb: &str, config: &Path) -> Command {
         let mut command = Command::new(program());
+        clean(&mut command);
         command.arg(verb).arg("--config").arg(config);
         command
     }

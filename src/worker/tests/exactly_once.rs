@@ -16,8 +16,7 @@ pub(super) fn random_log(runner: &mut TestRunner, steps: usize) -> Log {
     let seals = Seals::new();
     let mut now_ms = 1_700_000_000_000_u64;
     let mut book = Book::default();
-    let mut offset = 0;
-    for _ in 0..steps {
+    for offset in 1..=steps as u64 {
         let step = step().new_tree(runner).unwrap().current();
         now_ms = now_ms.saturating_add_signed(step.clock_moves * 1_000);
         let name = ["shoe-0", "hat-0", "sock-2"][usize::from(step.product) % 3];
@@ -30,7 +29,6 @@ pub(super) fn random_log(runner: &mut TestRunner, steps: usize) -> Log {
             let of = u32::from(proposal.buyer.as_bytes()[0]);
             record = seals.seal(&product, proposal, of);
         }
-        offset += 1;
         book.apply(&LogEntry { offset, appended_at_ms: now_ms, product, record: record.clone() });
         let garbage = step.clock_moves == 5;
         log.push(Message { time_ms: now_ms, product, record: (!garbage).then_some(record) });

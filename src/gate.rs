@@ -68,8 +68,11 @@ impl GateHandle {
         now_us: u64,
     ) -> Verdict {
         match self {
-            // One node's guard has charged address and fingerprint already.
-            Self::Memory(gate) => gate.admit(product, buyer, now_us),
+            Self::Memory(gate) => {
+                // One node's guard has charged address and fingerprint already.
+                let _ = origin;
+                gate.admit(product, buyer, now_us)
+            }
             #[cfg(feature = "distributed")]
             Self::Redis(handle) => handle.admit(product, buyer, origin, now_us).await,
         }

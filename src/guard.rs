@@ -14,6 +14,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 
 use crate::config::{ClientRole, Config};
+use crate::gate::Origin;
 use crate::keys::IdentityKeys;
 use crate::sale::{InvalidId, UserId};
 use crate::signing::SignedParts;
@@ -174,7 +175,11 @@ impl Guard {
         let rate = self.limits.order(&buyer, &key, now.monotonic_us).map_err(slow_down)?;
         // 11: the bot score: here, and not for API clients.
         let order_id = self.identity.order_id(&product, &buyer, &key);
-        let origin = entered.origin;
+        // A shop's backend orders for many from one address: it counts as the client that it is.
+        let origin = match caller_kind {
+            CallerKind::Shopper => entered.origin,
+            CallerKind::Client => Origin::default(),
+        };
         Ok(OrderRequest { product, user, buyer, key, order_id, caller_kind, origin, rate })
     }
 

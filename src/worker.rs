@@ -20,9 +20,11 @@ use std::time::Duration;
 use rdkafka::consumer::BaseConsumer;
 use secrecy::SecretString;
 use tokio::sync::oneshot;
+use tokio::task::LocalSet;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::gate::redis::LibraryKeeper;
 use crate::keys::records::RecordKeys;
 use crate::keys::seal::Opener;
 use crate::ledger::postgres::rows::RECORDS_MAX;
@@ -140,7 +142,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
         spawn("worker-lag", watch)?,
         spawn("worker-status", serve)?,
     ];
-    keep_functions_loaded(config);
+    keep_functions_loaded(config)?;
     tracing::info!(%status_address, "working");
     Ok(Running {
         metrics,
@@ -198,8 +200,18 @@ impl Drop for Running {
     }
 }
 
-/// Keeps Redis's function library loaded: of all users only the worker's may load it.
-fn keep_functions_loaded(_config: &Config) {}
+/// Keeps Redis's function library loaded: of all users only the loader may load it. Without Redis nodes screen
+/// in memory, so nothing that goes wrong here stops the worker.
+fn keep_functions_loaded(config: &Config) -> Result<(), WorkerError> {
+    let Some(url) = &config.redis.loader_url else { return Ok(()) };
+    let keeper = LibraryKeeper::new(url, config.redis.ca_file.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // It has nothing to finish: it ends with the process.
+    spawn("redis-library", move || {
+        LocalSet::new().block_on(&runtime, keeper.run());
+    })?;
+    Ok(())
+}
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)

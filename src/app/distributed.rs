@@ -26,6 +26,13 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// After so many tries it says each time that it waits; before, only the first time.
 const TELL_EVERY_TRIES: u32 = 20;
 
+/// How often a node's digests are compared with the workers'.
+const AGREEMENT_EVERY: Duration = Duration::from_secs(2);
+
+/// Attempts that travel are those of people whom the guard knows, and many people share a carrier's address: over
+/// all nodes it has so many times the rate that strangers have at each.
+const CARRIER_FACTOR: u32 = 16;
+
 /// Why a part did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum PartError {
@@ -76,9 +83,38 @@ pub(super) fn parts(
             std::process::exit(STORE_FAILED_EXIT_CODE);
         }),
     )?;
+    watch_agreement(&log, &ledger)?;
     let log = OrderLog::Kafka(log);
     level_all(&gate, &log);
     Ok(Parts { gate, log, ledger: Ledger::Postgres(ledger) })
+}
+
+/// Compares this node's digests with those that the workers note. Two that differ mean that the same records
+/// came to different outcomes, by a bug or broken memory: this node then answers nobody any more.
+fn watch_agreement(log: &KafkaLog, ledger: &PostgresLedger) -> Result<(), PartError> {
+    let (log, ledger) = (log.downgrade(), ledger.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("agreement".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(AGREEMENT_EVERY);
+            let Some(log) = log.upgrade() else { return };
+            // Without PostgreSQL there is nothing to compare with; nodes sell on.
+            let Ok(noted) = runtime.block_on(ledger.checkpoints()) else { continue };
+            for theirs in noted {
+                let ours = log.digest_at(theirs.partition, theirs.next_offset);
+                if ours.is_some_and(|ours| ours != theirs.digest) {
+                    let (partition, offset) = (theirs.partition, theirs.next_offset);
+                    tracing::error!(
+                        partition,
+                        offset,
+                        "this node and the workers disagree on what the log says; ending the process"
+                    );
+                    std::process::exit(STORE_FAILED_EXIT_CODE);
+                }
+            }
+        }
+    })?;
+    Ok(())
 }
 
 /// The keys that vouch for records.
@@ -118,7 +154,8 @@ fn gate_options(config: &Config) -> Result<Options, PartError> {
         ca_file: config.redis.ca_file.clone(),
         timeout: Duration::from_millis(config.redis.timeout_ms),
         product: rate(limits.product_per_second),
-        address: Rate::per_second(limits.ip_per_second, limits.ip_burst),
+        address: Rate::per_second(limits.ip_per_second, limits.ip_burst)
+            .map(|rate| rate.times(CARRIER_FACTOR)),
         fingerprint: rate(limits.fingerprint_per_second),
         buyer: rate(limits.buyer_per_second),
     })

@@ -10,10 +10,13 @@ use crate::cli::{Common, Exit, Failure, Machine};
 use crate::config::load::Loaded;
 use crate::config::problem::{Origin, Problem};
 
+mod encryption;
 mod machine;
 mod ports;
 mod secrets;
 mod store;
+#[cfg(feature = "distributed")]
+mod stores;
 mod tls;
 mod x509;
 
@@ -24,11 +27,15 @@ mod x509;
 #[command(after_help = "\
 Examples:
   flux-gate doctor
+  flux-gate doctor --worker --config /etc/flux-gate-worker.toml
   flux-gate doctor --config /etc/flux-gate.toml --data /var/lib/flux-gate --json")]
 pub(super) struct Doctor {
     /// Print the findings as JSON.
     #[arg(long)]
     json: bool,
+    /// Look at the stores of many nodes with the needs of a worker, not of a node.
+    #[arg(long)]
+    worker: bool,
 }
 
 /// How well something is.
@@ -70,7 +77,7 @@ impl Finding {
 
 impl Doctor {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
-        let findings = examine(machine, common);
+        let findings = examine(machine, common, self.worker);
         if self.json {
             writeln!(machine.out, "{}", serde_json::to_string_pretty(&findings)?)?;
         } else {
@@ -81,7 +88,7 @@ impl Doctor {
     }
 }
 
-fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
+fn examine(machine: &Machine<'_>, common: &Common, worker: bool) -> Vec<Finding> {
     let loaded = match common.load(machine, Vec::new()) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -94,10 +101,16 @@ fn examine(machine: &Machine<'_>, common: &Common) -> Vec<Finding> {
     let config = &loaded.config;
     let mut findings = configuration(&loaded);
     findings.extend(store::examine(&config.data.dir, machine));
+    findings.extend(encryption::examine(&config.data.dir));
     findings.extend(secrets::examine(&loaded));
     findings.extend(tls::examine(config, machine.clock.unix_ms()));
     findings.extend(machine::examine(config, machine));
     findings.extend(ports::examine(config));
+    #[cfg(feature = "distributed")]
+    findings.extend(stores::examine(config, worker));
+    // The embedded store has no workers.
+    #[cfg(not(feature = "distributed"))]
+    let _ = worker;
     findings
 }
 

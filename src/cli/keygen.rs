@@ -1,6 +1,8 @@
 //! `keygen`: prints new secrets. Nothing is stored.
 
+use aws_lc_rs::agreement::{PrivateKey, X25519};
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use secrecy::ExposeSecret;
 
 use crate::cli::{Exit, Failure, Machine};
@@ -11,13 +13,14 @@ use crate::keys::stored::StoredSecret;
 
 /// Print new secrets, ready for the environment or the configuration file.
 ///
-/// Without --client and --operator: the four secrets of a deployment. The order key and the buyer key stay
-/// for the life of a sale; keep them with the backup.
+/// Without --client and --operator: the four secrets of a deployment, and with --many-nodes those that nodes
+/// and workers share. The order key and the buyer key stay for the life of a sale; keep them with the backup.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   flux-gate keygen > secrets.env
   flux-gate keygen --toml
+  flux-gate keygen --many-nodes > secrets.env
   flux-gate keygen --client shop
   flux-gate keygen --operator ann --role viewer")]
 pub(super) struct Keygen {
@@ -30,6 +33,9 @@ pub(super) struct Keygen {
     /// Print a token for the operator of this name, and the row for the configuration file.
     #[arg(long, value_name = "NAME", value_parser = id, conflicts_with = "client")]
     operator: Option<String>,
+    /// Print the secrets of many nodes too: those of the records on Kafka and of the sealed user ids.
+    #[arg(long, conflicts_with_all = ["client", "operator"])]
+    many_nodes: bool,
     /// What the operator may do.
     #[arg(long, default_value = "viewer", value_parser = ["viewer", "operator", "admin"])]
     role: String,
@@ -47,16 +53,21 @@ impl Keygen {
     }
 
     fn deployment(&self, machine: &Machine<'_>) -> Result<String, Failure> {
-        let mut text = String::new();
-        let mut section = "";
+        let mut values = Vec::new();
         for (key, secret) in [
             ("admin.token", StoredSecret::AdminToken),
             ("secrets.order_key", StoredSecret::OrderKey),
             ("secrets.buyer_key", StoredSecret::BuyerKey),
             ("secrets.pass_keys", StoredSecret::PassKeys),
         ] {
-            let value = secret.generate(machine.fill)?;
-            let value = value.expose_secret();
+            values.push((key, secret.generate(machine.fill)?.expose_secret().to_owned()));
+        }
+        if self.many_nodes {
+            values.extend(many_nodes(machine)?);
+        }
+        let mut text = String::new();
+        let mut section = "";
+        for (key, value) in values {
             let (of, field) = key.split_once('.').unwrap_or(("", key));
             if !self.toml {
                 text += &format!("{}={value}\n", variable(key));
@@ -89,6 +100,23 @@ impl Keygen {
              [[admin.tokens]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken_sha256 = \"{hash}\"\n"
         ))
     }
+}
+
+/// The secrets that nodes and workers share. `operator_key` belongs on the nodes that serve operators alone,
+/// `seal_private_keys` on the workers alone.
+fn many_nodes(machine: &Machine<'_>) -> Result<Vec<(&'static str, String)>, Failure> {
+    let (mut seed, mut private) = ([0; 32], [0; 32]);
+    (machine.fill)(&mut seed)?;
+    (machine.fill)(&mut private)?;
+    let operator = Ed25519KeyPair::from_seed_unchecked(&seed)?;
+    let seal = PrivateKey::from_private_key(&X25519, &private)?.compute_public_key()?;
+    Ok(vec![
+        ("secrets.record_keys", format!("1:{}", machine.random_hex::<SECRET_BYTES>()?)),
+        ("secrets.operator_key", hex::encode(seed)),
+        ("secrets.operator_public_key", hex::encode(operator.public_key().as_ref())),
+        ("secrets.seal_public_key", format!("1:{}", hex::encode(seal.as_ref()))),
+        ("secrets.seal_private_keys", format!("1:{}", hex::encode(private))),
+    ])
 }
 
 fn id(text: &str) -> Result<String, String> {

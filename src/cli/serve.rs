@@ -60,7 +60,12 @@ fn serve(loaded: Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
     if open_files.now.is_some_and(|files| files < config.http.connections_max as u64) {
         tracing::warn!(?open_files, "fewer open files than http.connections_max; see `doctor`");
     }
-    for taken in complete_secrets(&mut config, machine)? {
+    // Many nodes have the same secrets, so none makes its own: what is missing ends the start.
+    let taken = match config.is_distributed() {
+        true => Vec::new(),
+        false => complete_secrets(&mut config, machine)?,
+    };
+    for taken in taken {
         let path = taken.path.display().to_string();
         let made = if taken.made { "made a secret" } else { "using a stored secret" };
         tracing::info!(path, "{made}");

@@ -148,10 +148,7 @@ mod tests {
         std::fs::write(&file, text_of_file).unwrap();
         let sources = Sources {
             file: Some(file.clone()),
-            environment: vec![
-                ("FLUX_GATE__ADMIN__TOKEN".into(), secret.into()),
-                ("REDIS_URL".into(), format!("redis://u:{secret}@h").into()),
-            ],
+            environment: vec![("FLUX_GATE__ADMIN__TOKEN".into(), secret.into())],
             flags: vec![Flag { key: "data.dir", flag: "--data", value: "d".into() }],
         };
         let text = text(&load(sources).unwrap());
@@ -163,7 +160,6 @@ mod tests {
         assert!(line("data.dir").ends_with("= d  # from --data"));
         assert!(line("http.listen").ends_with("= 127.0.0.1:3000"));
         assert!(line("clients[0]").contains("shop (order+session), 1 secret in shop"));
-        assert!(line("REDIS_URL").contains("[set]"));
     }
 
     #[test]

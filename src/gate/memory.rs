@@ -75,6 +75,20 @@ impl MemoryGate {
         }
     }
 
+    /// Gives one place back. Whether it was held.
+    #[cfg(feature = "distributed")]
+    pub(super) fn give_back(&self, product: &ProductId, buyer: &BuyerRef) -> bool {
+        let products = self.products.read();
+        products.get(product).is_some_and(|cell| cell.lock().pending.remove(buyer).is_some())
+    }
+
+    /// Whether a buyer has an undecided attempt at a product.
+    #[cfg(feature = "distributed")]
+    pub(super) fn holds(&self, product: &ProductId, buyer: &BuyerRef) -> bool {
+        let products = self.products.read();
+        products.get(product).is_some_and(|cell| cell.lock().pending.contains_key(buyer))
+    }
+
     /// See [`super::Gate::level`].
     pub fn level(&self, product: &ProductId, offset: u64, remaining: u32) {
         if let Some(cell) = self.products.read().get(product) {

@@ -12,12 +12,21 @@ use super::code::Code;
 use super::reply::{self, Coded};
 use super::shared::Shared;
 
+#[cfg(feature = "distributed")]
+mod stores;
+
 const TEXT: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AnswerLabel {
     code: &'static str,
+}
+
+#[cfg(feature = "distributed")]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WordLabel {
+    word: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -30,6 +39,8 @@ pub fn render(shared: &Shared) -> Coded {
     let mut registry = Registry::with_prefix("flux_gate");
     answers(shared, &mut registry);
     stock(shared, &mut registry);
+    #[cfg(feature = "distributed")]
+    stores::register(shared, &mut registry);
     let ready = Gauge::<i64>::default();
     ready.set(i64::from(shared.readiness().is_ok()));
     registry.register("ready", "1 if new requests should be sent here", ready);

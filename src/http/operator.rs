@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub mod auth;
+pub mod changes;
 pub mod desk;
 pub mod handlers;
 pub mod products;
@@ -47,15 +48,15 @@ pub fn router(operator: Arc<Operator>) -> Router {
     let operator_role = Router::new()
         .route("/init", post(products::init))
         .route("/admin/products", post(products::create))
-        .route("/admin/products/{id}/open", post(products::open))
-        .route("/admin/products/{id}/close", post(products::close))
-        .route("/admin/products/{id}/pause", post(products::pause))
-        .route("/admin/products/{id}/resume", post(products::resume))
-        .route("/admin/products/{id}/restock", post(products::restock))
+        .route("/admin/products/{id}/open", post(changes::open))
+        .route("/admin/products/{id}/close", post(changes::close))
+        .route("/admin/products/{id}/pause", post(changes::pause))
+        .route("/admin/products/{id}/resume", post(changes::resume))
+        .route("/admin/products/{id}/restock", post(changes::restock))
         .route("/admin/orders/{id}/reverse", post(handlers::reverse))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::operator));
     let admin = Router::new()
-        .route("/admin/products/{id}/archive", post(products::archive))
+        .route("/admin/products/{id}/archive", post(changes::archive))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::admin));
     viewer
         .merge(operator_role)

@@ -124,9 +124,9 @@ impl RecordKeys {
     ) -> Result<Self, RecordKeysError> {
         let (first, older) = parse_keys(record_keys.expose_secret())?;
         let public = hex_32(operator_public_key).ok_or(RecordKeysError::BadPublicKey)?;
-        let operator = operator_key.map(|seed| operator_pair(seed, &*public)).transpose()?;
+        let operator = operator_key.map(|seed| operator_pair(seed, &public)).transpose()?;
         let operator_public =
-            ParsedPublicKey::new(&ED25519, &*public).map_err(|_| RecordKeysError::BadPublicKey)?;
+            ParsedPublicKey::new(&ED25519, *public).map_err(|_| RecordKeysError::BadPublicKey)?;
         Ok(Self { first, older, operator, operator_public })
     }
 

@@ -11,12 +11,14 @@ use super::{Counts, Event, LedgerError, Lookup, OrderRow, Page};
 use crate::config::Config;
 use crate::sale::{OrderId, ProductId};
 use crate::snapshot::Snapshot;
+use rows::Checkpoint;
 
 mod connect;
 mod error;
 pub mod migrations;
 mod pages;
 mod reader;
+pub mod rights;
 pub mod rows;
 mod snapshot;
 mod types;
@@ -56,6 +58,28 @@ impl PostgresLedger {
             let mut connection = pools.main().await?;
             let held: Held = HashMap::new();
             snapshot::read(&mut connection, &source, None, &held).await
+        };
+        self.reader.read(read).await
+    }
+
+    /// The digests that the workers noted lately, to be compared with a node's own.
+    ///
+    /// # Errors
+    /// [`PostgresError`]: reads change nothing.
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>, PostgresError> {
+        let read = |pools: std::rc::Rc<reader::Pools>| async move {
+            snapshot::checkpoints(&*pools.main().await?).await
+        };
+        self.reader.read(read).await
+    }
+
+    /// What the user of `postgres.url` may do.
+    ///
+    /// # Errors
+    /// [`PostgresError`]: reads change nothing.
+    pub async fn rights(&self) -> Result<rights::Rights, PostgresError> {
+        let read = |pools: std::rc::Rc<reader::Pools>| async move {
+            rights::rights(&*pools.main().await?).await
         };
         self.reader.read(read).await
     }

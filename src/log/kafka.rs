@@ -38,6 +38,7 @@ mod error;
 mod follower;
 mod heads;
 pub mod message;
+mod native;
 mod pace;
 mod sender;
 mod start;
@@ -47,7 +48,7 @@ mod waiting;
 pub use error::{FatalError, StartError, TopicFault};
 pub use heads::CHECKPOINT_OFFSETS;
 pub(super) use sender::Sender;
-pub use topic::check_topic;
+pub use topic::{check_topic, may_make_topics};
 
 use end::EndWatch;
 use follower::{Counts, Follower, FollowerParts};
@@ -91,6 +92,17 @@ pub struct Counters {
 #[derive(Clone)]
 pub struct KafkaLog(Arc<Running>);
 
+/// A log that is looked at and not kept running.
+#[derive(Clone)]
+pub struct WeakKafkaLog(std::sync::Weak<Running>);
+
+impl WeakKafkaLog {
+    /// The log, if it still runs.
+    pub fn upgrade(&self) -> Option<KafkaLog> {
+        self.0.upgrade().map(KafkaLog)
+    }
+}
+
 struct Running {
     applied: Arc<Applied>,
     heads: Arc<Heads>,
@@ -126,7 +138,7 @@ impl KafkaLog {
         let (topic, partitions) = (config.kafka.topic.clone(), config.kafka.partitions);
         let asker = start::asker(config)?;
         let heads = start::heads(&snapshot, partitions)?;
-        start::checked_topic(&asker, config)?;
+        let topic_id = start::checked_topic(&asker, config)?;
         let asked_us = clock.monotonic_us();
         let bounds = start::bounds(&asker, config)?;
         start::check_bounds(&heads, &bounds)?;
@@ -165,6 +177,7 @@ impl KafkaLog {
         let end = EndWatch {
             consumer: asker,
             topic,
+            topic_id,
             partitions,
             applied: Arc::clone(&applied),
             heads: Arc::clone(&heads),
@@ -205,6 +218,11 @@ impl KafkaLog {
     /// by [`CHECKPOINT_OFFSETS`].
     pub fn digest_at(&self, partition: i32, next_offset: u64) -> Option<Digest> {
         self.0.heads.digest_at(partition, next_offset)
+    }
+
+    /// To look at it without keeping it running.
+    pub fn downgrade(&self) -> WeakKafkaLog {
+        WeakKafkaLog(Arc::downgrade(&self.0))
     }
 
     /// What has gone through the log.

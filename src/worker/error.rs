@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use rdkafka::error::KafkaError;
 
+use crate::gate::redis::EndpointError;
 use crate::keys::records::RecordKeysError;
 use crate::keys::seal::SealKeyError;
 use crate::ledger::postgres::PostgresError;
@@ -25,6 +26,9 @@ pub enum WorkerError {
         /// What to do.
         mend: &'static str,
     },
+    /// The address of Redis, or its certificates.
+    #[error("redis.loader_url: {0}")]
+    Redis(#[from] EndpointError),
     /// The keys of records.
     #[error("the keys of records: {0}")]
     RecordKeys(#[from] RecordKeysError),

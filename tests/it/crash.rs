@@ -6,8 +6,8 @@
 //! `CRASH_KILLS` is the number of kills, `CRASH_SEED` repeats a run's choices (not its timing). The long
 //! version is `cargo xtask soak`.
 
-mod books;
-mod crowd;
+pub mod books;
+pub mod crowd;
 mod drain;
 mod kill;
 
@@ -19,14 +19,14 @@ use flux_gate::sale::{IdempotencyKey, OrderId, ProductId, UserId};
 use crate::support::draft::Signer;
 
 /// The program under test.
-fn program() -> &'static Path {
+pub fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_flux-gate"))
 }
 
-const ORDER_KEY: &str = "order-key-of-the-crash-test-0123456789abcdef";
-const BUYER_KEY: &str = "buyer-key-of-the-crash-test-0123456789abcdef";
-const CLIENT_ID: &str = "shop";
-const CLIENT_SECRET: &str = "client-secret-of-the-crash-test-0123456789";
+pub const ORDER_KEY: &str = "order-key-of-the-crash-test-0123456789abcdef";
+pub const BUYER_KEY: &str = "buyer-key-of-the-crash-test-0123456789abcdef";
+pub const CLIENT_ID: &str = "shop";
+pub const CLIENT_SECRET: &str = "client-secret-of-the-crash-test-0123456789";
 /// The name space of the users of a client that names none.
 const NAME_SPACE: &str = "shop";
 
@@ -54,16 +54,16 @@ secrets = ["{CLIENT_SECRET}"]
     )
 }
 
-fn signer() -> Signer {
+pub fn signer() -> Signer {
     Signer::Client { id: CLIENT_ID.to_owned(), secret: CLIENT_SECRET.to_owned() }
 }
 
 /// Somebody tries to buy something.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Attempt {
-    product: &'static str,
-    user: String,
-    key: String,
+pub struct Attempt {
+    pub product: &'static str,
+    pub user: String,
+    pub key: String,
 }
 
 impl Attempt {

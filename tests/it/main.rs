@@ -8,6 +8,8 @@
 mod bad_input;
 mod contract;
 mod crash;
+#[cfg(feature = "distributed")]
+mod distributed;
 mod documents;
 mod faults;
 mod fuzz_replay;

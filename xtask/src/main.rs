@@ -13,6 +13,7 @@ mod attack;
 mod bench;
 mod planted;
 mod soak;
+mod stack;
 mod step;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
@@ -37,9 +38,15 @@ enum Command {
     Soak(soak::Options),
     /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
     Bench(bench::Options),
+    /// Start, stop and hurt real Redis, PostgreSQL and Kafka for the distributed profile.
+    Stack(stack::Options),
     /// The bare server that the bench compares with.
     #[command(hide = true)]
     Echo(bench::echo::Options),
+    /// The ordinary design that the bench compares many nodes with.
+    #[cfg(feature = "distributed")]
+    #[command(hide = true)]
+    Ordinary(bench::ordinary::Options),
     /// Refuse orders in this process, for callgrind to count.
     #[command(hide = true)]
     Refusal(bench::refusal::Options),
@@ -62,7 +69,10 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "distributed")]
+        Command::Ordinary(options) => bench::ordinary::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Refusal(options) => bench::refusal::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
         Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),

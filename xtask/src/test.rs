@@ -7,8 +7,9 @@ use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use crate::stack;
 use crate::step::{self, Outcome};
-use crate::workspace::cargo;
+use crate::workspace::{self, cargo};
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -23,20 +24,36 @@ pub struct Options {
 struct Step {
     name: &'static str,
     run: fn(&str) -> anyhow::Result<Outcome>,
+    /// Whether it talks to Redis, Kafka and PostgreSQL.
+    needs_services: bool,
 }
 
+impl Step {
+    const fn new(name: &'static str, run: fn(&str) -> anyhow::Result<Outcome>) -> Self {
+        Self { name, run, needs_services: false }
+    }
+
+    const fn with_services(name: &'static str, run: fn(&str) -> anyhow::Result<Outcome>) -> Self {
+        Self { name, run, needs_services: true }
+    }
+}
+
+/// Everything is tested with the parts of many nodes built in; the attacks build the program without.
+const FEATURES: [&str; 2] = ["--features", "flux-gate/distributed"];
+
 const STEPS: &[Step] = &[
-    Step { name: "format", run: format },
-    Step { name: "lints", run: lints },
-    Step { name: "build", run: build },
-    Step { name: "unit, contract, property, simulation", run: unit },
-    Step { name: "integration, bad input", run: integration },
-    Step { name: "crash", run: crash },
-    Step { name: "examples in the documentation", run: doc_tests },
-    Step { name: "documentation", run: documentation },
-    Step { name: "attacks", run: attacks },
-    Step { name: "planted bugs", run: planted },
-    Step { name: "licences, advisories", run: deny },
+    Step::new("format", format),
+    Step::new("lints", lints),
+    Step::new("build", build),
+    Step::with_services("unit, contract, property, simulation", unit),
+    Step::new("integration, bad input", integration),
+    Step::new("crash", crash),
+    Step::with_services("many nodes", many_nodes),
+    Step::new("examples in the documentation", doc_tests),
+    Step::new("documentation", documentation),
+    Step::new("attacks", attacks),
+    Step::new("planted bugs", planted),
+    Step::new("licences, advisories", deny),
 ];
 
 /// Runs the steps and sums them up.
@@ -49,7 +66,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let wanted =
         |step: &&Step| options.only.as_ref().is_none_or(|word| step.name.contains(word.as_str()));
     let (mut passed, mut failed, mut left_out) = (0, 0, Vec::new());
+    let mut services = None;
     for step in STEPS.iter().filter(wanted) {
+        if step.needs_services && services.is_none() {
+            services = Some(Services::start()?);
+        }
         let outcome = run_step(step)?;
         let stop = outcome.is_failure() && !options.keep_going;
         match outcome {
@@ -72,6 +93,29 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The real Redis, Kafka and PostgreSQL, one stack for all steps. Services that run already are used and left.
+struct Services {
+    ours: bool,
+}
+
+impl Services {
+    fn start() -> anyhow::Result<Self> {
+        let ours = !stack::State::load()?.is_some_and(|state| stack::is_up(&state));
+        stack::up(&stack::UpOptions::default())?;
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = stack::down(false)
+        {
+            eprintln!("the services could not be stopped: {error:#}");
+        }
+    }
+}
+
 fn run_step(step: &Step) -> anyhow::Result<Outcome> {
     print!("{:<38}", step.name);
     std::io::stdout().flush()?;
@@ -92,10 +136,15 @@ fn run_step(step: &Step) -> anyhow::Result<Outcome> {
 
 /// What has to be installed first; `None` if nothing.
 fn missing_tools() -> Option<String> {
-    let needed: [(&str, &[&str], &str); 3] = [
+    let needed: [(&str, &[&str], &str); 4] = [
         ("cc", &["--version"], "a C compiler (Debian, Ubuntu: apt-get install build-essential)"),
         ("cargo", &["fmt", "--version"], "rustfmt (rustup component add rustfmt)"),
         ("cargo", &["clippy", "--version"], "clippy (rustup component add clippy)"),
+        (
+            "pkg-config",
+            &["--exists", "openssl"],
+            "OpenSSL's headers and pkg-config (Debian, Ubuntu: apt-get install pkg-config libssl-dev)",
+        ),
     ];
     let missing: Vec<_> = needed
         .iter()
@@ -116,39 +165,57 @@ fn format(name: &str) -> anyhow::Result<Outcome> {
 }
 
 fn lints(name: &str) -> anyhow::Result<Outcome> {
-    let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    step::check(name, cargo().args(lints))
+    let lints = ["clippy", "--workspace", "--all-targets"];
+    step::check(name, cargo().args(lints).args(FEATURES).args(["--", "-D", "warnings"]))
 }
 
 fn build(name: &str) -> anyhow::Result<Outcome> {
-    step::check(name, cargo().args(["test", "--workspace", "--no-run"]))
+    step::check(name, cargo().args(["test", "--workspace", "--no-run"]).args(FEATURES))
 }
 
 fn unit(name: &str) -> anyhow::Result<Outcome> {
     let tests = ["test", "--workspace", "--lib", "--bins", "--no-fail-fast"];
-    step::tests(name, cargo().args(tests))
+    step::tests(name, with_services(cargo().args(tests).args(FEATURES))?)
 }
 
 fn integration(name: &str) -> anyhow::Result<Outcome> {
-    let tests = ["test", "--workspace", "--test", "it", "--no-fail-fast", "--"];
-    step::tests(name, cargo().args(tests).args(["--skip", "crash::"]))
+    let tests = ["test", "--workspace", "--test", "it", "--no-fail-fast"];
+    let skip = ["--", "--skip", "crash::", "--skip", "distributed::"];
+    step::tests(name, cargo().args(tests).args(FEATURES).args(skip))
 }
 
 /// Apart from the other tests, and one after the other: they would take the processor from each other.
 fn crash(name: &str) -> anyhow::Result<Outcome> {
-    let tests = ["test", "--workspace", "--test", "it", "--", "crash::"];
-    step::tests(name, cargo().args(tests).args(["--test-threads", "1", "--nocapture"]))
+    step::tests(name, &mut one_by_one("crash::"))
+}
+
+/// Two nodes and two workers on the real services, which are broken under them.
+fn many_nodes(name: &str) -> anyhow::Result<Outcome> {
+    step::tests(name, with_services(&mut one_by_one("distributed::"))?)
+}
+
+fn one_by_one(tests: &str) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--test", "it"]).args(FEATURES);
+    command.args(["--", tests, "--test-threads", "1", "--nocapture"]);
+    command
+}
+
+/// Tells the tests where the services are, and how to break them.
+fn with_services(command: &mut Command) -> anyhow::Result<&mut Command> {
+    command.env("FLUX_GATE_STACK", stack::environment_file());
+    Ok(command.env("FLUX_GATE_XTASK", workspace::this_program()?))
 }
 
 fn doc_tests(name: &str) -> anyhow::Result<Outcome> {
-    step::tests(name, cargo().args(["test", "--workspace", "--doc"]))
+    step::tests(name, cargo().args(["test", "--workspace", "--doc"]).args(FEATURES))
 }
 
 fn documentation(name: &str) -> anyhow::Result<Outcome> {
     let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
     // Who reads this documentation works on the program, so private items may be named and are shown.
     let flags = "-D warnings -A rustdoc::private_intra_doc_links";
-    step::check(name, cargo().args(doc).env("RUSTDOCFLAGS", flags))
+    step::check(name, cargo().args(doc).args(FEATURES).env("RUSTDOCFLAGS", flags))
 }
 
 /// By this program as a process of its own, so that its table goes into the step's file.
@@ -177,7 +244,7 @@ fn planted(name: &str) -> anyhow::Result<Outcome> {
 }
 
 fn this_program() -> anyhow::Result<Command> {
-    Ok(Command::new(std::env::current_exe()?))
+    Ok(Command::new(workspace::this_program()?))
 }
 
 /// Only where it is installed: to install it takes longer than all the rest.

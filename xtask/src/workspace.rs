@@ -29,3 +29,13 @@ pub fn cargo() -> Command {
     cargo.env_remove("CARGO_MANIFEST_DIR");
     cargo
 }
+
+/// This program. A build of the whole workspace replaces it while it runs; then the new one is meant.
+///
+/// # Errors
+/// The system does not say.
+pub fn this_program() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    let text = path.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
+}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
-use crate::http::operator::{handlers, products};
+use crate::http::operator::{changes, handlers, products};
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
 
@@ -21,10 +21,10 @@ pub fn all() -> Map<String, Value> {
             "properties": { "products": array("Product") },
         }),
     );
-    add("Changed", of::<products::Changed>());
+    add("Changed", of::<changes::Changed>());
     add("Init", of::<products::Init>());
     add("Create", of::<products::Create>());
-    add("Restock", of::<products::Restock>());
+    add("Restock", of::<changes::Restock>());
     add("Reverse", of::<handlers::Reverse>());
     add("Order", of::<handlers::Order>());
     add("Orders", of::<handlers::Orders>());

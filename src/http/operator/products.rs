@@ -16,9 +16,7 @@ use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::log::Append;
 use crate::sale::record::RULES_VERSION;
-use crate::sale::{
-    CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened, SaleState,
-};
+use crate::sale::{CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened};
 
 /// Most units of one product.
 pub const QUANTITY_MAX: u32 = 1_000_000_000;
@@ -83,31 +81,6 @@ pub struct Create {
     per_buyer_limit: Option<u32>,
     /// Absent: `orders.repeat_window_seconds`.
     repeat_window_seconds: Option<u64>,
-}
-
-/// `POST /admin/products/{id}/restock`.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Restock {
-    /// The units left from now on.
-    quantity: u32,
-}
-
-/// The body of a change that takes no particulars; it may also be absent.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-/// What a change came to.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Changed {
-    /// `applied` or `ignored`.
-    status: &'static str,
-    /// Why it was ignored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "already_applied")]
-    reason: Option<Ignored>,
-    product: Product,
 }
 
 /// All products.
@@ -217,137 +190,6 @@ pub async fn create(
     .await
 }
 
-/// Opens a sale now, and for ever if its closing time is past.
-pub async fn open(
-    State(operator): State<Arc<Operator>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Coded {
-    let now_ms = operator.shared.clock.unix_ms();
-    change(&operator, &caller, &id, &headers, &body, |operation, state| Record::ScheduleChanged {
-        opens_at_ms: state.terms().opens_at_ms.min(now_ms),
-        closes_at_ms: state.terms().closes_at_ms.filter(|at_ms| *at_ms > now_ms),
-        operation,
-    })
-    .await
-}
-
-/// Closes a sale now.
-pub async fn close(
-    State(operator): State<Arc<Operator>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Coded {
-    let now_ms = operator.shared.clock.unix_ms();
-    change(&operator, &caller, &id, &headers, &body, |operation, state| Record::ScheduleChanged {
-        opens_at_ms: state.terms().opens_at_ms,
-        closes_at_ms: Some(state.log_time_at(now_ms)),
-        operation,
-    })
-    .await
-}
-
-/// Stops a sale; the true count is kept.
-pub async fn pause(
-    State(operator): State<Arc<Operator>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Coded {
-    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SalePaused {
-        operation,
-    })
-    .await
-}
-
-/// Goes on after a pause.
-pub async fn resume(
-    State(operator): State<Arc<Operator>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Coded {
-    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SaleResumed {
-        operation,
-    })
-    .await
-}
-
-/// Ends a sale for ever.
-pub async fn archive(
-    State(operator): State<Arc<Operator>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Coded {
-    change(&operator, &caller, &id, &headers, &body, |operation, _| Record::SaleArchived {
-        operation,
-    })
-    .await
-}
-
-/// Sets the units left.
-pub async fn restock(
-    State(operator): State<Arc<Operator>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Coded {
-    let quantity = match parse(&body).and_then(|Restock { quantity }| {
-        check_quantity(quantity)?;
-        Ok(quantity)
-    }) {
-        Ok(quantity) => quantity,
-        Err(refusal) => return refusal,
-    };
-    change(&operator, &caller, &id, &headers, b"", |operation, _| Record::CapacityChanged {
-        to: CapacityTarget::Remaining(quantity),
-        operation,
-    })
-    .await
-}
-
-async fn change(
-    operator: &Operator,
-    caller: &Caller,
-    id: &str,
-    headers: &HeaderMap,
-    nothing: &[u8],
-    record: impl FnOnce(OperationId, &SaleState) -> Record,
-) -> Coded {
-    answer(async {
-        if !nothing.is_empty() {
-            let Nothing {} = parse(nothing)?;
-        }
-        let product = parse_product(id)?;
-        let operation = operation(headers)?.ok_or_else(|| {
-            missing_key("send an Idempotency-Key, so that a repetition is applied once")
-        })?;
-        let record = operator
-            .shared
-            .applied()
-            .with_state(&product, |state| record(operation, state))
-            .ok_or_else(unknown_product)?;
-        let outcome = write(operator, caller, product, record).await?;
-        let (status, reason) = match outcome {
-            Outcome::Applied => ("applied", None),
-            Outcome::Ignored(why) => ("ignored", Some(why)),
-            outcome => return Err(conflict(outcome)),
-        };
-        let product = described(operator, &product)?;
-        Ok(reply::json_value(Code::Ok, &Changed { status, reason, product }))
-    })
-    .await
-}
-
 /// Writes one record of an operator's and logs who did it.
 pub(super) async fn write(
     operator: &Operator,
@@ -384,7 +226,7 @@ pub(super) async fn write(
 const NOT_SIGNED: &str =
     "this node does not hold secrets.operator_key; send the call to a node that does";
 
-async fn answer(result: impl Future<Output = Result<Coded, Coded>>) -> Coded {
+pub(super) async fn answer(result: impl Future<Output = Result<Coded, Coded>>) -> Coded {
     result.await.unwrap_or_else(|refusal| refusal)
 }
 
@@ -417,7 +259,7 @@ fn check_terms(terms: &SaleOpened) -> Result<(), Coded> {
     Ok(())
 }
 
-fn check_quantity(quantity: u32) -> Result<(), Coded> {
+pub(super) fn check_quantity(quantity: u32) -> Result<(), Coded> {
     if quantity > QUANTITY_MAX {
         return Err(invalid(&format!("quantity must be at most {QUANTITY_MAX}")));
     }
@@ -433,7 +275,7 @@ pub(super) fn without_echo(message: &str) -> &str {
     message.rfind(", expected ").map_or(message, |at| &message[at + 2..])
 }
 
-fn parse_product(id: &str) -> Result<ProductId, Coded> {
+pub(super) fn parse_product(id: &str) -> Result<ProductId, Coded> {
     id.parse().map_err(|why| invalid(&format!("productId {why}")))
 }
 
@@ -441,15 +283,15 @@ fn invalid(detail: &str) -> Coded {
     reply::problem_because(Code::InvalidRequest, detail)
 }
 
-fn missing_key(detail: &str) -> Coded {
+pub(super) fn missing_key(detail: &str) -> Coded {
     reply::problem_because(Code::MissingIdempotencyKey, detail)
 }
 
-fn unknown_product() -> Coded {
+pub(super) fn unknown_product() -> Coded {
     reply::problem_because(Code::UnknownProduct, "there is no product of this id")
 }
 
-fn conflict(outcome: Outcome) -> Coded {
+pub(super) fn conflict(outcome: Outcome) -> Coded {
     let detail = match outcome {
         Outcome::Ignored(Ignored::AlreadyOpened) => {
             "this product has been opened before; a product id is never used again"
@@ -461,7 +303,7 @@ fn conflict(outcome: Outcome) -> Coded {
 }
 
 /// The operation id from `Idempotency-Key` or `x-idempotency-key`, quotes stripped.
-fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
+pub(super) fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
     let mut values =
         headers.get_all("idempotency-key").iter().chain(headers.get_all("x-idempotency-key"));
     let Some(value) = values.next() else {
@@ -475,7 +317,7 @@ fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
     text.parse().map(Some).map_err(|why| missing_key(&format!("the Idempotency-Key {why}")))
 }
 
-fn described(operator: &Operator, product: &ProductId) -> Result<Product, Coded> {
+pub(super) fn described(operator: &Operator, product: &ProductId) -> Result<Product, Coded> {
     describe(operator, product).ok_or_else(unknown_product)
 }
 

@@ -9,7 +9,9 @@ use tokio_postgres::{Client, Row, Transaction};
 
 use super::error::PostgresError;
 use super::migrations;
+use super::rows::Checkpoint;
 use super::types::{buyer, int, order_id, parse, small, uint, unreadable};
+use crate::chain::Digest;
 use crate::config::Config;
 use crate::sale::{OrderSnapshot, ProductId, SaleSnapshot};
 use crate::snapshot::{PartitionHead, Snapshot};
@@ -94,16 +96,27 @@ async fn heads(
     if complete { Ok(heads) } else { Err(unreadable("progress does not hold every partition")) }
 }
 
-fn head(row: &Row) -> Result<PartitionHead, PostgresError> {
-    let digest = |column| -> Result<_, PostgresError> {
-        let bytes: &[u8] = row.try_get(column)?;
-        bytes.try_into().map_err(|_| unreadable("a digest"))
+/// The digests that the workers noted lately.
+pub(super) async fn checkpoints(client: &Client) -> Result<Vec<Checkpoint>, PostgresError> {
+    let rows = client.query(include_str!("sql/read_checkpoints.sql"), &[]).await?;
+    let checkpoint = |row: &Row| {
+        let (partition, next_offset) = (row.try_get(0)?, uint(row, 1)?);
+        Ok(Checkpoint { partition, next_offset, digest: digest(row, 2)? })
     };
+    rows.iter().map(checkpoint).collect()
+}
+
+fn digest(row: &Row, column: usize) -> Result<Digest, PostgresError> {
+    let bytes: &[u8] = row.try_get(column)?;
+    bytes.try_into().map_err(|_| unreadable("a digest"))
+}
+
+fn head(row: &Row) -> Result<PartitionHead, PostgresError> {
     Ok(PartitionHead {
         partition: row.try_get(0)?,
         next_offset: uint(row, 1)?,
-        digest: digest(2)?,
-        previous: digest(3)?,
+        digest: digest(row, 2)?,
+        previous: digest(row, 3)?,
         last_outcome: row.try_get(4)?,
     })
 }

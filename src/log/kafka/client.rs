@@ -42,7 +42,7 @@ pub fn client_config(config: &Config) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         .set("log.connection.close", "false")
         .set("socket.keepalive.enable", "true")
-        .set("socket.timeout.ms", "10000")
+        .set("socket.timeout.ms", "5000")
         .set("socket.connection.setup.timeout.ms", "3000")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500")

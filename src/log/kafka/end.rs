@@ -4,8 +4,8 @@
 //! the end in the answer, so once the follower has applied up to there, the state holds all of it. While
 //! brokers cannot be reached nothing is noted, and after a second nodes stop answering from memory.
 //!
-//! The same client watches over what is pinned: the number of partitions, and that the log never ends before
-//! what has been applied.
+//! The same client watches over what is pinned: that the topic is still the same one, which the library that
+//! reads it does not look at, its number of partitions, and that it never ends before what has been applied.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,13 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::Context;
 use super::error::FatalError;
 use super::heads::Heads;
+use super::native::{self, Topic};
 use super::pace::Pace;
 use crate::clock::Clock;
 use crate::log::Applied;
@@ -30,8 +32,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(900);
 const FOLLOWER_WAIT_US_MAX: u64 = 500_000;
 /// How often it is looked whether it has arrived.
 const FOLLOWER_LOOK_EVERY: Duration = Duration::from_millis(2);
-/// How often the number of partitions is asked for, in microseconds.
-const METADATA_EVERY_US: u64 = 2_000_000;
+/// How long a look at the topic may take: the next question for the end waits behind it.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(300);
+/// How often the topic is looked at, in microseconds.
+const TOPIC_EVERY_US: u64 = 1_000_000;
+/// How long the follower may stand still while brokers tell of records to read, in microseconds.
+const STANDSTILL_US_MAX: u64 = 60_000_000;
 /// So many answers in a row must say that the log ends too early or has other partitions before that is
 /// believed: a broker that has just started may not know better.
 const BAD_ANSWERS_MAX: u32 = 5;
@@ -42,6 +48,7 @@ const GONE_ANSWERS_MAX: u32 = 25;
 pub(super) struct EndWatch {
     pub consumer: Asker,
     pub topic: String,
+    pub topic_id: u128,
     pub partitions: u32,
     pub applied: Arc<Applied>,
     pub heads: Arc<Heads>,
@@ -57,7 +64,8 @@ impl EndWatch {
     /// Asks until it is told to stop.
     pub(super) fn run(self) -> Result<(), FatalError> {
         let mut trouble = Pace::every_10_seconds();
-        let mut metadata = Pace::new(METADATA_EVERY_US);
+        let mut look = Pace::new(TOPIC_EVERY_US);
+        let mut progress = Progress::default();
         let mut early_ends = InARow::new(BAD_ANSWERS_MAX);
         let mut other_topics = InARow::new(BAD_ANSWERS_MAX);
         let mut gone = InARow::new(GONE_ANSWERS_MAX);
@@ -69,7 +77,12 @@ impl EndWatch {
                 Ok(ends) => match went_back(&applied, &ends) {
                     None => {
                         early_ends.good();
-                        self.mark_when_reached(&ends, asked_us);
+                        let reached = self.mark_when_reached(&ends, asked_us);
+                        let standstill_us = progress.standstill_us(reached, applied, asked_us);
+                        if standstill_us > STANDSTILL_US_MAX {
+                            let seconds = standstill_us / 1_000_000;
+                            return Err(FatalError::Standstill { seconds });
+                        }
                     }
                     Some(back) => early_ends.bad(back)?,
                 },
@@ -78,7 +91,7 @@ impl EndWatch {
                 }
                 Err(_) => {}
             }
-            if metadata.due(asked_us) || other_topics.count > 0 || gone.count > 0 {
+            if look.due(asked_us) || other_topics.count > 0 || gone.count > 0 {
                 match self.wrong_topic() {
                     None => {
                         other_topics.good();
@@ -92,26 +105,54 @@ impl EndWatch {
         Ok(())
     }
 
-    /// Waits a while for the follower to get to `ends`, then notes when they were asked for.
-    fn mark_when_reached(&self, ends: &[u64], asked_us: u64) {
+    /// Waits a while for the follower to get to `ends`, then notes when they were asked for. Returns
+    /// whether it got there.
+    fn mark_when_reached(&self, ends: &[u64], asked_us: u64) -> bool {
         while !self.heads.reached(ends) {
             if self.clock.monotonic_us().saturating_sub(asked_us) > FOLLOWER_WAIT_US_MAX {
-                return;
+                return false;
             }
             std::thread::sleep(FOLLOWER_LOOK_EVERY);
         }
         self.applied.mark_end_seen(asked_us);
+        true
     }
 
     /// What is wrong with the topic, as far as brokers can be reached.
     fn wrong_topic(&self) -> Option<FatalError> {
         let topic = self.topic.clone();
-        match partition_count(&self.consumer, &self.topic, ANSWER_TIMEOUT) {
-            Ok(found) if found == self.partitions as usize => None,
-            Ok(found) => Some(FatalError::Partitions { topic, found, expected: self.partitions }),
-            Err(error) if is_unknown_topic(&error) => Some(FatalError::TopicGone { topic }),
-            Err(_) => None,
+        match native::describe_topic(self.consumer.client(), &self.topic, LOOK_TIMEOUT) {
+            Ok(found) if found.id != self.topic_id => Some(FatalError::MadeAnew { topic }),
+            Ok(Topic { partitions: found, .. }) if found != self.partitions as usize => {
+                Some(FatalError::Partitions { topic, found, expected: self.partitions })
+            }
+            Ok(_) => None,
+            // For the library a topic that is not there is one that it goes on looking for.
+            Err(_) => match self.consumer.fetch_metadata(Some(&self.topic), LOOK_TIMEOUT) {
+                Ok(found) if topic_error(&found, &topic).is_some_and(|e| is_unknown_topic(&e)) => {
+                    Some(FatalError::TopicGone { topic })
+                }
+                _ => None,
+            },
         }
+    }
+}
+
+/// Since when the follower has stood still before an end that brokers tell.
+#[derive(Default)]
+struct Progress {
+    since: Option<(u64, Vec<u64>)>,
+}
+
+impl Progress {
+    /// How long it has stood still, in microseconds, when it has `applied` so much.
+    fn standstill_us(&mut self, reached: bool, applied: Vec<u64>, now_us: u64) -> u64 {
+        match &self.since {
+            _ if reached => self.since = None,
+            Some((since_us, then)) if *then == applied => return now_us.saturating_sub(*since_us),
+            _ => self.since = Some((now_us, applied)),
+        }
+        0
     }
 }
 
@@ -175,18 +216,12 @@ pub(super) fn ends(
     (0..partitions as i32).map(end).collect()
 }
 
-/// How many partitions the topic has.
-pub(super) fn partition_count(
-    client: &Asker,
-    topic: &str,
-    timeout: Duration,
-) -> Result<usize, KafkaError> {
-    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+/// What brokers say is wrong with the topic.
+pub(super) fn topic_error(metadata: &Metadata, topic: &str) -> Option<KafkaError> {
     let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic))?;
-    match found.error() {
-        Some(error) => Err(KafkaError::MetadataFetch(error.into())),
-        None => Ok(found.partitions().len()),
+    match found {
+        Some(found) => found.error().map(|code| KafkaError::MetadataFetch(code.into())),
+        None => Some(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic)),
     }
 }
 
@@ -209,6 +244,17 @@ mod tests {
         assert!(went_back(&[5, 0], &[9, 1]).is_none());
         let back = went_back(&[5, 3], &[9, 2]);
         assert!(matches!(back, Some(FatalError::WentBack { partition: 1, end: 2, applied: 3 })));
+    }
+
+    #[test]
+    fn a_follower_stands_still_when_it_neither_reaches_the_end_nor_moves() {
+        let mut progress = Progress::default();
+        assert_eq!(progress.standstill_us(false, vec![1], 10), 0);
+        assert_eq!(progress.standstill_us(false, vec![1], 15), 5);
+        assert_eq!(progress.standstill_us(false, vec![2], 20), 0);
+        assert_eq!(progress.standstill_us(true, vec![2], 25), 0);
+        assert_eq!(progress.standstill_us(false, vec![2], 30), 0);
+        assert_eq!(progress.standstill_us(false, vec![2], 37), 7);
     }
 
     #[test]

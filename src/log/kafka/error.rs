@@ -153,6 +153,15 @@ pub enum FatalError {
         /// As configured.
         expected: u32,
     },
+    /// Another topic of the same name.
+    #[error(
+        "the topic {topic} was deleted and made anew: it is not the log that this node has followed; \
+         restore the topic that belongs to the ledger"
+    )]
+    MadeAnew {
+        /// The topic.
+        topic: String,
+    },
     /// The topic is gone.
     #[error("the topic {topic} is gone from the cluster")]
     TopicGone {
@@ -180,6 +189,15 @@ pub enum FatalError {
     OtherKeys {
         /// The product.
         product: ProductId,
+    },
+    /// Nothing comes, though brokers say that there is something to read.
+    #[error(
+        "brokers tell of records in the order log, but none has been read for {seconds} s: the client \
+         hangs; start again"
+    )]
+    Standstill {
+        /// For how long.
+        seconds: u64,
     },
     /// The client library gave up.
     #[error("the Kafka client failed for good: {0}")]

@@ -7,12 +7,11 @@
 //! Order of the checks: place and form first, then who vouches for it, and only then its content, so that
 //! nothing is parsed that nobody vouches for.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use aws_lc_rs::digest::{SHA256, digest};
 use rdkafka::Timestamp;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 
+use super::native::{self, RawHeader};
 use crate::chain::Link;
 use crate::keys::records::{Author, BadVoucher, NONCE_BYTES, Nonce, RecordKeys};
 use crate::sale::record::RECORD_BYTES_MAX;
@@ -93,15 +92,27 @@ impl Undecodable {
     }
 }
 
+/// A message as it comes from the topic.
+pub trait Incoming: Message {
+    /// Its headers, by name and value, if there are just two.
+    fn two_headers(&self) -> Option<[(&[u8], &[u8]); 2]>;
+}
+
+impl Incoming for BorrowedMessage<'_> {
+    fn two_headers(&self) -> Option<[RawHeader<'_>; 2]> {
+        native::two_headers(self)
+    }
+}
+
 /// Reads a message of a topic with so many partitions.
-pub fn read<M: Message>(message: &M, keys: &RecordKeys, partitions: u32) -> Read {
+pub fn read<M: Incoming>(message: &M, keys: &RecordKeys, partitions: u32) -> Read {
     match try_read(message, keys, partitions) {
         Ok(read) => read,
         Err(reason) => Read::Undecodable { reason },
     }
 }
 
-fn try_read<M: Message>(
+fn try_read<M: Incoming>(
     message: &M,
     keys: &RecordKeys,
     partitions: u32,
@@ -118,8 +129,7 @@ fn try_read<M: Message>(
     if value.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::TooLarge(value.len()).into());
     }
-    let (nonce, voucher) =
-        message.headers().and_then(nonce_and_voucher).ok_or(Undecodable::Headers)?;
+    let (nonce, voucher) = nonce_and_voucher(message).ok_or(Undecodable::Headers)?;
     let author = keys.verify(voucher, product.as_str(), &nonce, value)?;
     let record = match Record::decode(value) {
         // Only operators may open a sale, so only they can stop a program that is too old.
@@ -164,21 +174,13 @@ pub fn link<'m, M: Message>(message: &'m M, outcome: &'m str) -> Link<'m> {
 }
 
 /// The two headers, if there are just these two, in this order.
-fn nonce_and_voucher<H: Headers>(headers: &H) -> Option<(Nonce, &[u8])> {
-    if headers.count() != 2 {
+fn nonce_and_voucher(message: &impl Incoming) -> Option<(Nonce, &[u8])> {
+    let [(first, nonce), (second, voucher)] = message.two_headers()?;
+    if first != NONCE_HEADER.as_bytes() || second != VOUCHER_HEADER.as_bytes() {
         return None;
     }
-    let nonce = header(headers, 0, NONCE_HEADER)?;
-    let voucher = header(headers, 1, VOUCHER_HEADER)?;
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
     Some((nonce, voucher))
-}
-
-/// The value of the header at `index`, if it has this name. The client library panics at a name that is not
-/// UTF-8, which anybody who may write to the topic can send; for us it is just another name.
-fn header<'h, H: Headers>(headers: &'h H, index: usize, name: &str) -> Option<&'h [u8]> {
-    let header = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok()??;
-    header.value.filter(|_| header.key == name)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::client::{self, Context};
 use super::end::{Asker, is_unknown_topic, take_in_events};
 use super::error::StartError;
 use super::follower::Consumer;
+use super::native;
 use super::topic;
 use crate::config::Config;
 use crate::sale::{Book, ProductId, SaleSnapshot, SaleState};
@@ -25,22 +26,27 @@ const TELL_EVERY_TRIES: u32 = 20;
 /// know better at first.
 const TRIES_MAX: u32 = 20;
 
-/// Waits for the brokers, and refuses a topic that is not fit to be the log.
-pub(super) fn checked_topic(asker: &Asker, config: &Config) -> Result<(), StartError> {
-    let faults = wait_for(asker, || topic::check(asker, config, ANSWER_TIMEOUT));
-    let faults = match faults {
-        Ok(faults) => faults,
-        Err(error) if is_unknown_topic(&error) => vec![topic::missing()],
-        Err(_) => vec![topic::refused(config)],
+/// Waits for the brokers, and refuses a topic that is not fit to be the log. Returns its id.
+pub(super) fn checked_topic(asker: &Asker, config: &Config) -> Result<u128, StartError> {
+    let name = config.kafka.topic.as_str();
+    let checked = wait_for(asker, || {
+        // First, as only this one is told of a topic that is not there.
+        let faults = topic::check(asker, config, ANSWER_TIMEOUT)?;
+        Ok((native::describe_topic(asker.client(), name, ANSWER_TIMEOUT)?.id, faults))
+    });
+    let (id, faults) = match checked {
+        Ok(checked) => checked,
+        Err(error) if is_unknown_topic(&error) => (0, vec![topic::missing()]),
+        Err(_) => (0, vec![topic::refused(config)]),
     };
     let (warnings, faults): (Vec<_>, Vec<_>) = faults.into_iter().partition(|fault| fault.warning);
     for warning in warnings {
-        tracing::warn!(topic = config.kafka.topic, "{warning}");
+        tracing::warn!(topic = name, "{warning}");
     }
     if faults.is_empty() {
-        return Ok(());
+        return Ok(id);
     }
-    Err(StartError::Topic { topic: config.kafka.topic.clone(), faults })
+    Err(StartError::Topic { topic: name.to_owned(), faults })
 }
 
 /// The heads to start from: the snapshot's, or the beginning where nothing has been applied yet.

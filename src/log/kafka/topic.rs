@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::client::{Context, client_config};
-use super::end::{Asker, is_unknown_topic, take_in_events};
+use super::end::{Asker, is_unknown_topic, take_in_events, topic_error};
 use super::error::TopicFault;
 use crate::config::Config;
 
@@ -33,7 +35,33 @@ pub fn check_topic(config: &Config, timeout: Duration) -> Result<Vec<TopicFault>
     }
 }
 
-/// The same, where an unknown topic and missing rights are errors.
+/// Whether the configured user may make topics, which neither nodes nor workers should. None is made: the
+/// brokers only check whether they would.
+///
+/// # Errors
+/// If the cluster cannot be asked.
+pub fn may_make_topics(config: &Config, timeout: Duration) -> Result<bool, KafkaError> {
+    let admin: AdminClient<Context> = client_config(config).create_with_context(Context)?;
+    let options = AdminOptions::new().request_timeout(Some(timeout)).validate_only(true);
+    let name = format!("{}.flux-gate-doctor", config.kafka.topic);
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+    let answer = admin.create_topics([&topic], &options);
+    let waited = std::thread::scope(|scope| scope.spawn(|| wait_for(answer)).join());
+    let results = waited.unwrap_or(Err(KafkaError::Canceled))?;
+    match results.into_iter().next() {
+        Some(Err((_, code))) if is_lack_of_rights(code) => Ok(false),
+        Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(true),
+        Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
+        None => Err(KafkaError::Canceled),
+    }
+}
+
+fn is_lack_of_rights(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{ClusterAuthorizationFailed, TopicAuthorizationFailed};
+    matches!(code, ClusterAuthorizationFailed | TopicAuthorizationFailed)
+}
+
+/// The same as [`check_topic`], where an unknown topic and missing rights are errors.
 pub(super) fn check(
     asker: &Asker,
     config: &Config,
@@ -41,13 +69,13 @@ pub(super) fn check(
 ) -> Result<Vec<TopicFault>, KafkaError> {
     let topic = config.kafka.topic.as_str();
     let metadata = asker.fetch_metadata(Some(topic), timeout)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic))?;
-    if let Some(error) = found.error() {
-        return Err(KafkaError::MetadataFetch(error.into()));
+    if let Some(error) = topic_error(&metadata, topic) {
+        return Err(error);
     }
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.map_or(&[][..], |found| found.partitions());
     let mut faults = Vec::new();
-    let (partitions, expected) = (found.partitions().len(), config.kafka.partitions);
+    let (partitions, expected) = (found.len(), config.kafka.partitions);
     if partitions != expected as usize {
         faults.push(fault(
             format!("it has {partitions} partitions, kafka.partitions is {expected}"),
@@ -56,7 +84,7 @@ pub(super) fn check(
                 .to_owned(),
         ));
     }
-    let replicas = found.partitions().iter().map(|partition| partition.replicas().len()).min();
+    let replicas = found.iter().map(|partition| partition.replicas().len()).min();
     let settings = describe(config, topic, timeout)?;
     faults.extend(setting_faults(&settings, replicas.unwrap_or(0)));
     Ok(faults)

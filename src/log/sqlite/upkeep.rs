@@ -19,9 +19,9 @@ use super::error::FatalError;
 use crate::sale::{BuyerRef, OrderProposed, Record};
 
 /// A passive checkpoint is done when about so many bytes of records have been written since the last one, or
-/// after [`IDLE_CHECKPOINT_MS`]. It syncs, and the writer's own sync waits for the disk meanwhile: seldom is
-/// better than often.
-const CHECKPOINT_BYTES: usize = 64 << 20;
+/// when nothing was written for [`IDLE_CHECKPOINT_MS`]. It syncs, and the writer's own sync waits for the disk
+/// meanwhile: seldom is better than often.
+const CHECKPOINT_BYTES: usize = 256 << 20;
 /// Above so many pages (of 4 KiB: 512 MiB) the WAL is made to start over. That syncs the database file and
 /// holds the writer up, so it is put off until long after a crowd's first minute; in a lull the WAL starts
 /// over by itself.
@@ -30,7 +30,7 @@ const WAL_PAGES_MAX: i64 = 131_072;
 const READERS_WAIT_MS: u64 = 20;
 /// How long chores wait for a lock of another program, in milliseconds.
 const FOREIGN_LOCK_WAIT_MS: u64 = 30_000;
-/// Without signals: how often what is left in the WAL is checkpointed, in milliseconds.
+/// Without signals: how often it is looked whether the writer is idle, in milliseconds.
 const IDLE_CHECKPOINT_MS: u64 = 5_000;
 /// When a chore that a reader was in the way of is tried again, in milliseconds.
 const CHORE_RETRY_MS: u64 = 250;
@@ -100,6 +100,7 @@ impl Upkeep {
     }
 
     fn work(&self) -> Result<(), rusqlite::Error> {
+        let mut seen_bytes = 0;
         loop {
             if !self.do_chores()? {
                 return self.leave();
@@ -107,7 +108,15 @@ impl Upkeep {
             let open = self.shared.chores_due.load(Ordering::Acquire);
             let wait_ms = if open { CHORE_RETRY_MS } else { IDLE_CHECKPOINT_MS };
             match self.wake.recv_timeout(Duration::from_millis(wait_ms)) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => self.checkpoint_if_written()?,
+                Ok(()) => self.checkpoint_if_written()?,
+                Err(RecvTimeoutError::Timeout) => {
+                    let unchecked_bytes = self.shared.unchecked_bytes.load(Ordering::Relaxed);
+                    let idle = unchecked_bytes == seen_bytes;
+                    seen_bytes = unchecked_bytes;
+                    if idle {
+                        self.checkpoint_if_written()?;
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.leave(),
             }
         }

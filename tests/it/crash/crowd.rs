@@ -156,7 +156,7 @@ pub fn order_until_gone(server: SocketAddr, dying: &AtomicBool, seed: u64, round
 
 /// The wall clock in Unix milliseconds.
 #[allow(clippy::disallowed_methods, reason = "a client of a real server signs with the real time")]
-fn unix_ms() -> u64 {
+pub fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     since.as_millis() as u64
 }

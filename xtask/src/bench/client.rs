@@ -42,6 +42,8 @@ pub struct Shape {
     pub window: Duration,
     /// The status that every answer must have.
     pub status: u16,
+    /// Statuses that an answer may also have; such answers are counted apart.
+    pub excused: &'static [u16],
 }
 
 /// What a run has shown, of its window alone.
@@ -50,6 +52,8 @@ pub struct Run {
     pub answers: u64,
     /// Length of the window, in seconds.
     pub seconds: f64,
+    /// Answers with an excused status.
+    pub excused: u64,
     /// Latencies in microseconds.
     pub latency_us: Histogram<u64>,
 }
@@ -87,8 +91,10 @@ struct Client<'a> {
     connections: Vec<Connection>,
     requests: &'a Requests,
     status: u16,
+    excused_statuses: &'static [u16],
     sent: usize,
     answers: u64,
+    excused: u64,
     latency_us: Histogram<u64>,
 }
 
@@ -170,7 +176,7 @@ pub fn open(
     Ok(client.into_run(phases.seconds))
 }
 
-/// Sends each request once, in a closed loop without a clock.
+/// Sends each request once, in a closed loop without a clock; tells how many were answered as they should.
 ///
 /// # Errors
 /// See [`closed`].
@@ -178,15 +184,16 @@ pub fn all(
     server: SocketAddr,
     requests: &Requests,
     connections: usize,
-    status: u16,
-) -> anyhow::Result<()> {
-    let shape = Shape { connections, warm_up: Duration::ZERO, window: Duration::MAX, status };
+    (status, excused): (u16, &'static [u16]),
+) -> anyhow::Result<u64> {
+    let (warm_up, window) = (Duration::ZERO, Duration::MAX);
+    let shape = Shape { connections, warm_up, window, status, excused };
     let mut client = Client::connect(server, requests, shape)?;
     for place in 0..connections.min(requests.len()) {
         client.send(place, Instant::now())?;
     }
     let mut events = Events::with_capacity(connections);
-    while client.answers < requests.len() as u64 {
+    while client.answers + client.excused < requests.len() as u64 {
         client.wait(&mut events)?;
         let now = Instant::now();
         for place in events.iter().map(|event| event.token().0) {
@@ -195,7 +202,7 @@ pub fn all(
             }
         }
     }
-    Ok(())
+    Ok(client.answers)
 }
 
 impl<'a> Client<'a> {
@@ -213,8 +220,19 @@ impl<'a> Client<'a> {
             connections.push(Connection { stream, inbox, filled: 0, since: None });
         }
         let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?;
-        let status = shape.status;
-        Ok(Self { poll, connections, requests, status, sent: 0, answers: 0, latency_us })
+        let Shape { status, excused: excused_statuses, .. } = shape;
+        let (sent, answers, excused) = (0, 0, 0);
+        Ok(Self {
+            poll,
+            connections,
+            requests,
+            status,
+            excused_statuses,
+            sent,
+            answers,
+            excused,
+            latency_us,
+        })
     }
 
     fn wait(&mut self, events: &mut Events) -> anyhow::Result<()> {
@@ -248,10 +266,14 @@ impl<'a> Client<'a> {
             }
             let answer = &connection.inbox[..connection.filled];
             let Some(status) = whole(answer)? else { continue };
-            if status != self.status {
+            if status != self.status && !self.excused_statuses.contains(&status) {
                 bail!("answered {}", String::from_utf8_lossy(answer));
             }
             let since = connection.since.take().context("an answer that nobody asked for")?;
+            if status != self.status {
+                self.excused += 1;
+                return Ok(true);
+            }
             self.answers += 1;
             let latency_us = now.saturating_duration_since(since).as_micros() as u64;
             self.latency_us.saturating_record(latency_us.max(1));
@@ -262,7 +284,7 @@ impl<'a> Client<'a> {
     /// Waits for what is under way.
     fn finish(&mut self, events: &mut Events) -> anyhow::Result<()> {
         // What comes now is after the window.
-        let (answers, latency_us) = (self.answers, self.latency_us.clone());
+        let (answers, excused, latency_us) = (self.answers, self.excused, self.latency_us.clone());
         while self.connections.iter().any(|connection| connection.since.is_some()) {
             self.wait(events)?;
             let now = Instant::now();
@@ -272,12 +294,13 @@ impl<'a> Client<'a> {
                 }
             }
         }
-        (self.answers, self.latency_us) = (answers, latency_us);
+        (self.answers, self.excused, self.latency_us) = (answers, excused, latency_us);
         Ok(())
     }
 
     fn into_run(self, seconds: f64) -> Run {
-        Run { answers: self.answers, seconds, latency_us: self.latency_us }
+        let Self { answers, excused, latency_us, .. } = self;
+        Run { answers, seconds, excused, latency_us }
     }
 }
 
@@ -299,6 +322,7 @@ impl Phases {
             None if self.begun.elapsed() >= self.shape.warm_up => {
                 marks.begin();
                 client.answers = 0;
+                client.excused = 0;
                 client.latency_us.reset();
                 self.window = Some(Instant::now());
                 false

@@ -15,8 +15,12 @@ use crate::workspace;
 
 mod client;
 mod disk;
+#[cfg(feature = "distributed")]
+mod distributed;
 pub mod echo;
 mod million;
+#[cfg(feature = "distributed")]
+pub mod ordinary;
 mod pairs;
 pub mod refusal;
 mod report;
@@ -35,11 +39,15 @@ pub struct Options {
     /// One pair of short runs by the programs that are there: to see that it works, not to measure.
     #[arg(long, conflicts_with = "full")]
     smoke: bool,
+    /// A node on Redis, Kafka and PostgreSQL: beside one on the embedded store, and beside the ordinary
+    /// design on the same three.
+    #[arg(long)]
+    distributed: bool,
     /// Length of a run in seconds, for those who look at a profile meanwhile.
     #[arg(long)]
     seconds: Option<u64>,
     /// Only the parts whose names contain this: sold-out, shoppers, accepted, latency, buyers, refusal,
-    /// million.
+    /// million; with --distributed: sold-out, accepted, unflushed, cost, worker, start, linger.
     #[arg(long, value_name = "WORD")]
     only: Option<String>,
     /// Rewrite the tables of docs/BENCHMARKS.md.
@@ -64,6 +72,7 @@ impl Scale {
             window: Duration::from_millis(window_ms),
             warm_up: Duration::from_millis(warm_up_ms),
             connections: 256,
+            excused: &[],
         };
         let usual = Self {
             effort: effort(9, 4_000, 1_000),
@@ -129,7 +138,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let here = std::env::current_exe()?;
     let dist = workspace::target().join("dist").join("xtask");
     if here != dist && !options.smoke {
-        build()?;
+        build(options.distributed)?;
         let status = Command::new(&dist).args(std::env::args_os().skip(1)).status();
         let status = status.with_context(|| format!("cannot run {}", dist.display()))?;
         return Ok(ExitCode::from(status.code().unwrap_or(1).clamp(0, 255) as u8));
@@ -138,11 +147,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 /// Each by itself: built together, the program would get features that only these commands need.
-fn build() -> anyhow::Result<()> {
+fn build(distributed: bool) -> anyhow::Result<()> {
+    let features: &[&str] = if distributed { &["--features", "distributed"] } else { &[] };
     for package in ["flux-gate", "xtask"] {
         println!("building {package} with the profile dist");
         let arguments = ["build", "--profile", "dist", "--package", package];
-        let status = workspace::cargo().args(arguments).status()?;
+        let status = workspace::cargo().args(arguments).args(features).status()?;
         ensure!(status.success(), "{package} does not build");
     }
     Ok(())
@@ -161,16 +171,33 @@ fn measure(options: &Options) -> anyhow::Result<ExitCode> {
         report: Report::default(),
         accepted_per_second: None,
     };
+    if options.distributed {
+        return measure_distributed(bench, options, &machine);
+    }
     let wanted = |part: &&Part| options.only.as_ref().is_none_or(|word| part.name.contains(word));
     for part in PARTS.iter().filter(wanted) {
         println!("{} ({} s)", part.name, begun.elapsed().as_secs());
         (part.run)(&mut bench).with_context(|| format!("the part {} failed", part.name))?;
     }
-    bench.report.write()?;
+    bench.report.write(report::EMBEDDED)?;
     if options.write_docs {
-        bench.report.write_docs(&machine)?;
+        bench.report.write_docs(report::EMBEDDED, &machine)?;
     }
     let missed = bench.report.missed();
     println!("{missed} targets missed, {} s", begun.elapsed().as_secs());
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "distributed")]
+fn measure_distributed(
+    bench: Bench<'_>,
+    options: &Options,
+    machine: &str,
+) -> anyhow::Result<ExitCode> {
+    distributed::measure(bench, options, machine)
+}
+
+#[cfg(not(feature = "distributed"))]
+fn measure_distributed(_: Bench<'_>, _: &Options, _: &str) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("this program is built without the feature `distributed`")
 }

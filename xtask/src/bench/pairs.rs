@@ -38,6 +38,8 @@ pub struct Effort {
     pub warm_up: Duration,
     /// Connections.
     pub connections: usize,
+    /// Statuses of answers that are counted apart instead of failing a run.
+    pub excused: &'static [u16],
 }
 
 /// One run of one side.
@@ -49,6 +51,8 @@ pub struct Measured {
     pub cpu_us: f64,
     /// 99th percentile of the latency, in microseconds.
     pub p99_us: u64,
+    /// Answers with an excused status.
+    pub excused: u64,
 }
 
 /// Two sides in turn.
@@ -90,6 +94,11 @@ impl<'a> Source<'a> {
         Self { recipe, clock: clock.clone(), run: first_run, per_second_max: PER_SECOND_FIRST }
     }
 
+    /// Signs the next requests for this rate, or for that of the fastest run from now on.
+    pub fn expect(&mut self, per_second: f64) {
+        self.per_second_max = per_second;
+    }
+
     /// Signs the requests of the next run.
     pub fn next(&mut self, time: Duration, per_second: Option<f64>) -> Requests {
         self.run += 1;
@@ -110,6 +119,7 @@ impl<'a> Source<'a> {
             warm_up: effort.warm_up,
             window: effort.window,
             status: side.status,
+            excused: effort.excused,
         };
         let mut cpu = CpuTime::of(side.pid);
         let run = client::closed(side.address, &requests, shape, &mut cpu)?;
@@ -118,6 +128,7 @@ impl<'a> Source<'a> {
             per_second: run.per_second(),
             cpu_us: cpu.used_s * 1e6 / run.answers as f64,
             p99_us: run.latency_us.value_at_quantile(0.99),
+            excused: run.excused,
         })
     }
 }

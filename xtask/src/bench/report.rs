@@ -8,12 +8,26 @@ use serde::Serialize;
 
 use crate::workspace;
 
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
+/// Where the figures of one kind of bench go.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Name of the file in `target/bench`.
+    pub file: &'static str,
+    /// Word in the markers of `docs/BENCHMARKS.md`.
+    pub marker: &'static str,
+}
+
+/// Of one node on the embedded store.
+pub const EMBEDDED: Place = Place { file: "report.json", marker: "measured" };
+/// Of a node on Redis, Kafka and PostgreSQL.
+#[cfg(feature = "distributed")]
+pub const DISTRIBUTED: Place = Place { file: "report-distributed.json", marker: "distributed" };
 
 /// One line of the table.
 #[derive(Debug, Serialize)]
 pub struct Line {
+    /// The part of the bench that measures it; empty where nobody asks.
+    pub part: &'static str,
     /// What was measured.
     pub what: String,
     /// Its value, with its unit and spread.
@@ -27,6 +41,9 @@ pub struct Line {
 /// Everything of one run of the bench.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
+    /// The part that runs, for the lines to come.
+    #[serde(skip)]
+    pub part: &'static str,
     /// The lines of the table.
     pub lines: Vec<Line>,
     /// The figures behind the lines, by name.
@@ -56,7 +73,8 @@ impl Report {
             Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
             None => text,
         };
-        let line = Line { what: what.into(), value: shown, target: text, met };
+        let what = what.into();
+        let line = Line { part: self.part, what, value: shown, target: text, met };
         println!("  {}", line.text());
         self.lines.push(line);
     }
@@ -72,28 +90,32 @@ impl Report {
         self.lines.iter().filter(|line| line.met == Some(false)).count()
     }
 
-    /// Writes `target/bench/report.json`.
+    /// Writes the file in `target/bench`.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&self) -> anyhow::Result<()> {
+    pub fn write(&self, place: Place) -> anyhow::Result<()> {
         let dir = workspace::target().join("bench");
         std::fs::create_dir_all(&dir)?;
-        let path = dir.join("report.json");
+        let path = dir.join(place.file);
         std::fs::write(&path, serde_json::to_vec_pretty(self)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("written: {}", path.display());
         Ok(())
     }
 
-    /// The table, in Markdown.
+    /// The table, in Markdown; with the part that repeats a line, where lines have one.
     pub fn markdown(&self, machine: &str) -> String {
-        let mut text =
-            format!("{machine}\n\n| what | measured | target | met |\n|---|---|---|---|\n");
+        let parts = self.lines.iter().any(|line| !line.part.is_empty());
+        let (head, rule) = if parts { (" repeat with |", "---|") } else { ("", "") };
+        let mut text = format!(
+            "{machine}\n\n| what | measured | target | met |{head}\n|---|---|---|---|{rule}\n"
+        );
         for line in &self.lines {
             let met = line.met.map_or("", |met| if met { "yes" } else { "**no**" });
-            let Line { what, value, target, .. } = line;
-            writeln!(text, "| {what} | {value} | {target} | {met} |")
+            let Line { part, what, value, target, .. } = line;
+            let part = if parts { format!(" `--only {part}` |") } else { String::new() };
+            writeln!(text, "| {what} | {value} | {target} | {met} |{part}")
                 .expect("a string takes every character");
         }
         text
@@ -103,9 +125,9 @@ impl Report {
     ///
     /// # Errors
     /// The file or its markers are missing.
-    pub fn write_docs(&self, machine: &str) -> anyhow::Result<()> {
+    pub fn write_docs(&self, place: Place, machine: &str) -> anyhow::Result<()> {
         let path = workspace::root().join("docs/BENCHMARKS.md");
-        write_between(&path, &self.markdown(machine))?;
+        write_between(&path, place.marker, &self.markdown(machine))?;
         println!("written: {}", path.display());
         Ok(())
     }
@@ -119,12 +141,13 @@ impl Line {
     }
 }
 
-fn write_between(path: &Path, table: &str) -> anyhow::Result<()> {
+fn write_between(path: &Path, marker: &str, table: &str) -> anyhow::Result<()> {
+    let (begin, end) = (format!("<!-- {marker}: begin -->"), format!("<!-- {marker}: end -->"));
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = text.split_once(BEGIN).context("the begin marker is missing")?;
-    let (_, after) = rest.split_once(END).context("the end marker is missing")?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))?;
+    let (before, rest) = text.split_once(&begin).context("the begin marker is missing")?;
+    let (_, after) = rest.split_once(&end).context("the end marker is missing")?;
+    std::fs::write(path, format!("{before}{begin}\n\n{table}\n{end}{after}"))?;
     Ok(())
 }
 

@@ -17,11 +17,11 @@ use super::{Bench, disk, million as store, refusal as counted};
 use crate::support::server::Server;
 
 /// Units of a product that is sold out before it is measured.
-const SOLD_OUT_UNITS: u32 = 1_000;
+pub const SOLD_OUT_UNITS: u32 = 1_000;
 /// Units of a product that never sells out.
 const ENDLESS_UNITS: u32 = 1_000_000_000;
 /// Buyers of the refusals: each comes again and again, as those do who hope on.
-const REFUSED_BUYERS: u64 = 100_000;
+pub const REFUSED_BUYERS: u64 = 100_000;
 /// Buyers of the large crowd.
 const MANY_BUYERS: u64 = 1_000_000;
 /// Runs of different parts have different keys.
@@ -113,6 +113,7 @@ pub fn latency(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         warm_up: Duration::from_secs(1),
         window: bench.scale.latency_window,
         status: 200,
+        excused: bench.scale.effort.excused,
     };
     let requests = source.next(shape.warm_up + shape.window, Some(peak / 2.0));
     let run = client::open(server.public, &requests, shape, peak / 2.0)?;
@@ -167,7 +168,8 @@ fn meet_everybody(bench: &Bench<'_>, side: Side) -> anyhow::Result<()> {
         let crowd = Crowd::Range { first: number * part };
         let recipe = Recipe { now_ms: bench.clock.unix_ms(), ..recipe("sold-out", crowd, 7_000) };
         let requests = Requests::sign(&recipe, part as usize);
-        client::all(side.address, &requests, bench.scale.effort.connections, side.status)?;
+        let connections = bench.scale.effort.connections;
+        client::all(side.address, &requests, connections, (side.status, &[]))?;
     }
     Ok(())
 }
@@ -197,7 +199,9 @@ fn sell_out(bench: &Bench<'_>, server: &Server, product: &str) -> anyhow::Result
     servers::create(server, product, SOLD_OUT_UNITS)?;
     let recipe = Recipe { now_ms: bench.clock.unix_ms(), ..recipe(product, Crowd::Users(0), 1) };
     let requests = Requests::sign(&recipe, SOLD_OUT_UNITS as usize);
-    client::all(server.public, &requests, 32, 200).context("the product cannot be sold out")
+    client::all(server.public, &requests, 32, (200, &[]))
+        .context("the product cannot be sold out")
+        .map(drop)
 }
 
 fn sides(server: &Server, status: u16, echo: &Echo) -> (Side, Side) {
@@ -216,7 +220,8 @@ fn in_turn<'a>(
     pairs::run((ours, &mut to_us), (echo, &mut to_echo), bench.scale.effort, show)
 }
 
-fn show(pair: u32, tested: &Measured, compared: &Measured) {
+/// Prints a pair of runs.
+pub fn show(pair: u32, tested: &Measured, compared: &Measured) {
     println!(
         "    pair {pair}: {:.0}/s, {:.1} µs; {:.0}/s, {:.1} µs; ratio {:.3}",
         tested.per_second,
@@ -255,7 +260,8 @@ fn throughput(
     report.figure(name, pairs)
 }
 
-fn spread(spread: Spread, digits: usize) -> String {
+/// The median and, in brackets, the quartiles.
+pub fn spread(spread: Spread, digits: usize) -> String {
     let Spread { lower_quartile, median, upper_quartile } = spread;
     format!("{median:.digits$} ({lower_quartile:.digits$} to {upper_quartile:.digits$})")
 }

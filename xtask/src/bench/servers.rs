@@ -24,9 +24,18 @@ pub const ORDER_KEY: &str = "order-key-of-the-bench-0123456789abcdef0123";
 /// The secret behind buyer references.
 pub const BUYER_KEY: &str = "buyer-key-of-the-bench-0123456789abcdef0123";
 
+/// The least time between two attempts of a buyer, as configured by default, in milliseconds.
+#[cfg(feature = "distributed")]
+pub const MIN_INTERVAL_MS: u64 = 100;
+
 /// Every limit is on and charged; none is reached, since the limits of one machine's address and of one
 /// client are not what is measured.
 pub fn config(min_interval_ms: u64) -> String {
+    config_with(min_interval_ms, "")
+}
+
+/// The same with more lines in its section of secrets, and more sections after them.
+pub fn config_with(min_interval_ms: u64, more_secrets: &str) -> String {
     format!(
         r#"
 [limits]
@@ -43,6 +52,7 @@ min_interval_ms = {min_interval_ms}
 order_key = "{ORDER_KEY}"
 buyer_key = "{BUYER_KEY}"
 pass_keys = "1:pass-key-of-the-bench-0123456789abcdef01234"
+{more_secrets}
 
 [[clients]]
 id = "{CLIENT_ID}"
@@ -51,7 +61,7 @@ secrets = ["{CLIENT_SECRET}"]
     )
 }
 
-/// The bare server.
+/// A server to compare with, such as the bare one.
 pub struct Echo {
     child: Child,
     /// Where it listens.
@@ -61,16 +71,21 @@ pub struct Echo {
 impl Echo {
     /// Starts it.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_as(&["echo"])
+    }
+
+    /// Starts this program as one of the servers to compare with, which says on its first line where.
+    pub fn start_as(arguments: &[&str]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .arg("echo")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .context("cannot start the bare server")?;
+            .context("cannot start the server to compare with")?;
         let stdout = child.stdout.take().context("stdout is piped")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let address = line.trim().parse().context("the bare server did not start")?;
+        let address = line.trim().parse().context("the server to compare with did not start")?;
         Ok(Self { child, address })
     }
 
@@ -143,12 +158,23 @@ impl Marks for CpuTime {
 }
 
 /// User and system time of a process so far; all its threads.
-fn cpu_seconds(pid: u32) -> Option<f64> {
+pub fn cpu_seconds(pid: u32) -> Option<f64> {
+    stat_seconds(pid, 2)
+}
+
+/// The same with that of its children who have ended.
+#[cfg(feature = "distributed")]
+pub fn cpu_seconds_with_children(pid: u32) -> Option<f64> {
+    stat_seconds(pid, 4)
+}
+
+/// The sum of the first fields of user, system, children's user and children's system time.
+fn stat_seconds(pid: u32, fields: usize) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may hold blanks; after its bracket the fields are counted from the third.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / TICKS_PER_SECOND)
+    let times = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(fields);
+    let ticks: Vec<f64> = times.map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// Resident memory of a process, in bytes.

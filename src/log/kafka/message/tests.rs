@@ -1,7 +1,7 @@
 //! What is a record and what is not: every part of a message counts.
 
 use proptest::prelude::*;
-use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
 
 use super::*;
 use crate::keys::records::tests::test_keys;
@@ -11,6 +11,17 @@ use crate::sale::record::{FORMAT, RULES_VERSION};
 const PARTITIONS: u32 = 6;
 const TIME_MS: i64 = 1_700_000_000_000;
 const NONCE: Nonce = [9; NONCE_BYTES];
+
+impl Incoming for OwnedMessage {
+    fn two_headers(&self) -> Option<[RawHeader<'_>; 2]> {
+        let headers = self.headers().filter(|headers| headers.count() == 2)?;
+        let header = |index| {
+            let Header { key, value } = headers.get(index);
+            Some((key.as_bytes(), value?))
+        };
+        Some([header(0)?, header(1)?])
+    }
+}
 
 /// The parts of a message, to be altered one by one.
 #[derive(Clone)]

@@ -236,7 +236,23 @@ fn a_topic_that_is_made_anew_ends_the_log() {
     });
     rig.admin.delete(&rig.config.kafka.topic);
     rig.admin.create(&rig.config.kafka.topic, &SETTINGS);
-    println!("{}", node.wait_for_fatal());
+    node.wait_for_fatal();
+}
+
+/// The client library would read on in the new topic as if it were the old one.
+#[test]
+fn a_topic_that_is_made_anew_and_filled_further_ends_the_log() {
+    let rig = Rig::new();
+    let node = rig.node();
+    on_a_thread(async {
+        decide(&node.handle(), opened("shoe", 1)).await;
+    });
+    let partition = partition_of(&product("shoe"), PARTITIONS);
+    let raw = Raw { partition, key: b"shoe", value: b"", headers: &[] };
+    rig.admin.delete(&rig.config.kafka.topic);
+    rig.admin.create(&rig.config.kafka.topic, &SETTINGS);
+    rig.send_raw(&[raw; 5]);
+    node.wait_for_fatal();
 }
 
 #[test]

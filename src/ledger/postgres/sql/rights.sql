@@ -1,0 +1,7 @@
+SELECT
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    has_table_privilege('flux_gate.orders', 'SELECT'),
+    has_table_privilege('flux_gate.orders', 'INSERT') AND has_table_privilege('flux_gate.progress', 'UPDATE'),
+    has_table_privilege('flux_gate.orders', 'DELETE'),
+    has_table_privilege('flux_gate.subjects', 'SELECT'),
+    has_schema_privilege('flux_gate', 'CREATE')

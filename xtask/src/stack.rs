@@ -28,6 +28,7 @@ use rustix::process::Signal;
 #[allow(unused_imports, reason = "for the tests' own commands")]
 pub use faults::{cont, kill, start, stop};
 pub use state::{State, environment_file};
+pub use tools::{can_install, install};
 
 use run::Run;
 use tls::Authority;

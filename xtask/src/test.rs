@@ -134,8 +134,12 @@ fn run_step(step: &Step) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// What has to be installed first; `None` if nothing.
+/// What has to be installed first; `None` if nothing. On Debian as root OpenSSL's headers are installed.
 fn missing_tools() -> Option<String> {
+    if !runs("pkg-config", &["--exists", "openssl"]) && stack::can_install() {
+        // Whether it worked is seen below.
+        let _ = stack::install(&["pkg-config", "libssl-dev"]);
+    }
     let needed: [(&str, &[&str], &str); 4] = [
         ("cc", &["--version"], "a C compiler (Debian, Ubuntu: apt-get install build-essential)"),
         ("cargo", &["fmt", "--version"], "rustfmt (rustup component add rustfmt)"),

@@ -31,7 +31,7 @@ pub fn find() -> anyhow::Result<Tools> {
         Ok(tools) => return Ok(tools),
         Err(missing) => missing,
     };
-    if is_debian() && rustix::process::geteuid().is_root() {
+    if can_install() {
         install(&missing)?;
         if let Ok(tools) = look() {
             return Ok(tools);
@@ -91,11 +91,14 @@ fn is_new_enough(java: &Path) -> bool {
     major.is_some_and(|major: u32| major >= JAVA_MIN)
 }
 
-fn is_debian() -> bool {
-    Path::new("/etc/debian_version").is_file() && on_path("apt-get").is_some()
+/// Whether this is Debian, and we may install packages.
+pub fn can_install() -> bool {
+    let is_debian = Path::new("/etc/debian_version").is_file() && on_path("apt-get").is_some();
+    is_debian && rustix::process::geteuid().is_root()
 }
 
-fn install(packages: &[&str]) -> anyhow::Result<()> {
+/// Installs packages of Debian's.
+pub fn install(packages: &[&str]) -> anyhow::Result<()> {
     eprintln!("installing {}", packages.join(" "));
     let apt = |arguments: &[&str]| -> anyhow::Result<bool> {
         let status = Command::new("apt-get")

@@ -39,7 +39,7 @@ const BURST_RECORDS: usize = 64;
 /// How much longer it is waited after each further batch in a row that fails, and how often it is so.
 const FAILURE_DELAY: Duration = Duration::from_millis(250);
 const FAILURE_DELAYS_MAX: u32 = 20;
-/// How often an error of the client that lasts is told, in microseconds.
+/// How often is told what lasts, such as an error of the client, in microseconds.
 const TELL_EVERY_US: u64 = 10_000_000;
 
 /// What the follower is made of.
@@ -61,12 +61,9 @@ pub(super) struct Parts {
 /// [`WorkerError`]: going on would be wrong or is impossible. The group is left in this case too.
 pub(super) fn run(parts: &Parts) -> Result<(), WorkerError> {
     let mut follower = Follower::new(parts);
-    let ended = follower.follow();
+    let ended = follower.follow().and_then(|()| follower.flush());
     parts.metrics.set_ready(false);
-    match ended {
-        Ok(()) => follower.flush().map(drop),
-        error => error,
-    }
+    ended.map(drop)
 }
 
 struct Follower<'p> {
@@ -254,12 +251,20 @@ impl<'p> Follower<'p> {
             }
             _ => {}
         }
-        let now_us = self.parts.clock.monotonic_us();
-        if self.told_us.is_none_or(|told_us| now_us.saturating_sub(told_us) > TELL_EVERY_US) {
-            self.told_us = Some(now_us);
+        if self.may_tell() {
             tracing::warn!(%error, "Kafka");
         }
         Ok(())
+    }
+
+    /// Whether it is time to tell of something that lasts.
+    fn may_tell(&mut self) -> bool {
+        let now_us = self.parts.clock.monotonic_us();
+        let due = self.told_us.is_none_or(|told_us| now_us.saturating_sub(told_us) > TELL_EVERY_US);
+        if due {
+            self.told_us = Some(now_us);
+        }
+        due
     }
 
     /// Gives the batch to the store. None is with it.
@@ -316,11 +321,13 @@ impl<'p> Follower<'p> {
         }
         let ours = heads.filter(|head| self.assigned.contains(&head.partition));
         self.parts.consumer.show(ours.map(|head| (head.partition, head.next_offset)));
-        if letters > 0 {
-            tracing::warn!(letters, "messages that are no records are in the dead-letter topic");
+        if letters > 0 && self.may_tell() {
+            let total = metrics.dead_letters.load(Ordering::Relaxed);
+            tracing::warn!(total, "messages that are no records are in the dead-letter topic");
         }
-        if filled.unopened > 0 {
-            tracing::warn!(orders = filled.unopened, "user ids do not open: orders stand without");
+        if filled.unopened > 0 && self.may_tell() {
+            let total = metrics.unopened.load(Ordering::Relaxed);
+            tracing::warn!(total, "user ids do not open: orders stand without");
         }
     }
 

@@ -17,8 +17,11 @@ use super::connect::{CONNECT_S_MAX, Connector};
 use super::error::PostgresError;
 use crate::ledger::LedgerError;
 
-/// Reads at once; also the connections of each pool.
+/// Reads at once; also the connections of the node's own user.
 const READS_MAX: usize = 4;
+/// Connections of the user who may read user ids: nodes share few of them (`CONNECTION LIMIT` in
+/// `deploy/postgres/roles.sql`), and one page of the feed is read at a time.
+const FEEDS_MAX: usize = 2;
 /// Reads that wait; a further one is [`LedgerError::Busy`].
 const WAITING_MAX: usize = 256;
 
@@ -63,8 +66,8 @@ impl Reader {
         let (jobs, queue) = mpsc::channel(WAITING_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
-            let pool = |connector: Connector| connector.pool(READS_MAX);
-            let pools = Pools { main: pool(main), fulfilment: fulfilment.map(pool) };
+            let fulfilment = fulfilment.map(|connector| connector.pool(FEEDS_MAX));
+            let pools = Pools { main: main.pool(READS_MAX), fulfilment };
             LocalSet::new().block_on(&runtime, work(queue, Rc::new(pools)));
         })?;
         Ok(Self { jobs })

@@ -146,7 +146,10 @@ fn format(
     nodes: &[Node],
     users: &[(&str, &String)],
 ) -> anyhow::Result<()> {
-    let cluster = URL_SAFE_NO_PAD.encode(hex::decode(files::random_hex(16)?)?);
+    let mut cluster = hex::decode(files::random_hex(16)?)?;
+    // Kafka's tool would take a name that begins with a hyphen for an option.
+    cluster[0] &= 0x7f;
+    let cluster = URL_SAFE_NO_PAD.encode(cluster);
     let mut commands = Vec::new();
     for node in nodes {
         let config = node.config();

@@ -14,7 +14,7 @@ use crate::support::draft::Draft;
 use crate::support::wire::{Answer, Connection};
 
 /// How long a retry may go on being answered "unknown".
-const SETTLE_SECONDS_MAX: u64 = 20;
+const SETTLE_SECONDS_MAX: u64 = 60;
 /// Buyers that share the large product: few enough that many reach their limit.
 const BUYERS: u32 = 40_000;
 /// One in so many requests is a repetition of an accepted one.

@@ -16,7 +16,7 @@ use crate::support::server::{Server, clean};
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
 /// How long something may take that must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The stores of one test.
 pub struct Cluster {

@@ -15,7 +15,7 @@ impl Kind {
         Duration::from_secs(match self {
             Self::Redis => 10,
             Self::Postgres => 90,
-            Self::Kafka => 90,
+            Self::Kafka => 180,
         })
     }
 

@@ -196,5 +196,11 @@ fn reads_back(record: &Record) -> bool {
     }
 }
 
+/// What a thread of a log said when it panicked.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::delivery::Ports;
-use super::{Applied, Observer};
+use super::{Applied, Observer, panic_text};
 use crate::chain::Digest;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -320,11 +320,6 @@ impl Guard {
             fatal(error);
         }
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]

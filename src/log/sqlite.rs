@@ -14,7 +14,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use super::delivery::Ports;
-use super::{Applied, NotAppended, Observer, Queued};
+use super::{Applied, NotAppended, Observer, Queued, panic_text};
 use crate::clock::Clock;
 use crate::config;
 use crate::keys::IdentityKeys;
@@ -240,11 +240,6 @@ impl Guard {
             fatal(error);
         }
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]

@@ -55,8 +55,8 @@ pub struct Kafka {
     pub group: String,
     /// Partitions of the topic; pinned for its life.
     pub partitions: u32,
-    /// How long records gather before they are sent, in microseconds. At 0 they gather while the request
-    /// before them is on its way.
+    /// How long the first record of a batch waits for the others, in microseconds. Whatever it is, records
+    /// also gather while the batch before them is on its way.
     pub linger_us: u64,
 }
 
@@ -71,7 +71,7 @@ impl Default for Kafka {
             dlq_topic: "orders.dlq".to_owned(),
             group: "inventory-group".to_owned(),
             partitions: 6,
-            linger_us: 0,
+            linger_us: 500,
         }
     }
 }

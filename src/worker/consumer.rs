@@ -25,6 +25,11 @@ use crate::log::kafka::client;
 const SESSION_TIMEOUT_MS: &str = "10000";
 /// So is one that does not ask for records for so long: a transaction hangs, in milliseconds.
 const POLL_INTERVAL_MS_MAX: &str = "120000";
+/// The broker answers a worker when it has so much for it, in bytes, or the time below is up: nobody waits for
+/// the ledger, and a few hundred records at a time cost broker, worker and PostgreSQL far less than a few.
+const FETCH_BYTES_MIN: &str = "131072";
+/// How long a record waits at the broker for others at most, in milliseconds.
+const FETCH_WAIT_MS_MAX: &str = "50";
 
 /// What the group says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +99,8 @@ impl Consumer {
     pub(super) fn join(config: &Config) -> Result<Self, KafkaError> {
         let inner: BaseConsumer<Context> = client::consumer_config(config)
             .set("group.id", &config.kafka.group)
+            .set("fetch.min.bytes", FETCH_BYTES_MIN)
+            .set("fetch.wait.max.ms", FETCH_WAIT_MS_MAX)
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", SESSION_TIMEOUT_MS)
             .set("max.poll.interval.ms", POLL_INTERVAL_MS_MAX)

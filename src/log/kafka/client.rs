@@ -19,8 +19,9 @@ use crate::config::stores::Plaintext;
 /// How long the producer tries to send a record, in milliseconds. A proposal that is older than 10 s when
 /// it is appended is stale, and half of that is left for the way.
 pub const MESSAGE_TIMEOUT_MS: u64 = 5_000;
-/// Produce requests under way at a time. With one, records gather while the request before is on its way.
-pub const REQUESTS_IN_FLIGHT_MAX: u32 = 1;
+/// Requests of a producer under way at a time, over all partitions of a broker: the most that it may have and
+/// still be idempotent. Of one partition there is one, see [`super::lanes`].
+const REQUESTS_IN_FLIGHT_MAX: u32 = 5;
 /// What a consumer keeps of records that were fetched and not read yet, in KiB.
 const FETCHED_KIB_MAX: u32 = 32 * 1_024;
 /// The largest answer that is read, in bytes.
@@ -75,7 +76,7 @@ pub fn client_config(config: &Config) -> ClientConfig {
     client
 }
 
-/// The settings of a producer: idempotent, acknowledged by all in-sync replicas, self-clocking batches.
+/// The settings of a producer: idempotent, acknowledged by all in-sync replicas.
 pub fn producer_config(config: &Config) -> ClientConfig {
     let mut client = client_config(config);
     let linger_ms = config.kafka.linger_us as f64 / 1_000.0;

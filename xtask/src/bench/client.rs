@@ -143,7 +143,8 @@ pub fn open(
     let begun = Instant::now();
     let mut phases = Phases::new(shape);
     let mut events = Events::with_capacity(shape.connections + 1);
-    let mut free: Vec<usize> = (0..shape.connections).collect();
+    // In turn: one that is never used would be closed by the server.
+    let mut free: VecDeque<usize> = (0..shape.connections).collect();
     let mut due: VecDeque<Instant> = VecDeque::new();
     let (mut ticks, mut scheduled) = (0, 0.0);
     while !phases.over(&mut client, &mut ()) {
@@ -154,7 +155,7 @@ pub fn open(
             if place == shape.connections {
                 timer.clear();
             } else if client.receive(place, now)? {
-                free.push(place);
+                free.push_back(place);
             }
         }
         while begun + Duration::from_micros(ticks * TICK_US) <= now {
@@ -166,9 +167,9 @@ pub fn open(
             }
             ticks += 1;
         }
-        while let (Some(place), Some(since)) = (free.last().copied(), due.front().copied()) {
+        while let (Some(place), Some(since)) = (free.front().copied(), due.front().copied()) {
             client.send(place, since)?;
-            free.pop();
+            free.pop_front();
             due.pop_front();
         }
     }

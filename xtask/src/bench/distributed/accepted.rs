@@ -20,7 +20,7 @@ use crate::support::server::Server;
 /// What the ordinary design's producer is tried with, in milliseconds: none, and its library's default.
 const ORDINARY_LINGERS_MS: [u32; 2] = [0, 5];
 /// What ours is compared with, in microseconds.
-const LINGERS_US: [u64; 4] = [0, 500, 1_000, 2_000];
+const LINGERS_US: [u64; 4] = [0, 200, 500, 1_000];
 /// Runs of different servers have different keys.
 const RUNS_OF_A_SERVER: u32 = 1_000;
 
@@ -206,13 +206,8 @@ fn tell(bench: &mut Bench<'_>, found: &Found) -> anyhow::Result<()> {
     report.figure(name, found)
 }
 
-/// How long records gather before they are sent: none, while the request before them is on its way, against
-/// fixed times.
+/// How long records gather beside the time that the batch before them is on its way.
 pub fn linger(many: &mut Many<'_>) -> anyhow::Result<()> {
-    if many.scale.linger_rounds == 0 {
-        println!("  only with --full");
-        return Ok(());
-    }
     let effort = many.effort();
     let cluster = Cluster::new(&many.stack, many.bench.dir, Flush::EveryRecord)?;
     let product = cluster.product("endless");

@@ -71,7 +71,7 @@ impl<'a> Cluster<'a> {
         cluster.make_topics(flush)?;
         stack.psql("flux_gate")?.execute(&format!("CREATE DATABASE {}", cluster.database))?;
         let owner = cluster.database_url("STACK_DATABASE_OWNER_URL")?;
-        let file = cluster.write("migrate", &cluster.config(&owner, "", 0)?)?;
+        let file = cluster.write("migrate", &cluster.config(&owner, "", None)?)?;
         let mut migrate = cluster.command("migrate", &file)?;
         let output = migrate.output().context("cannot run the program")?;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -104,7 +104,7 @@ impl<'a> Cluster<'a> {
     /// # Errors
     /// It does not start to serve.
     pub fn node(&self) -> anyhow::Result<Server> {
-        self.node_with_linger(0)
+        self.start_node(None)
     }
 
     /// Starts a node whose records gather for so long before they are sent.
@@ -112,6 +112,10 @@ impl<'a> Cluster<'a> {
     /// # Errors
     /// It does not start to serve.
     pub fn node_with_linger(&self, linger_us: u64) -> anyhow::Result<Server> {
+        self.start_node(Some(linger_us))
+    }
+
+    fn start_node(&self, linger_us: Option<u64>) -> anyhow::Result<Server> {
         let url = self.database_url("DATABASE_URL")?;
         let config = self.config(&url, "FLUX_GATE__KAFKA_", linger_us)?;
         Server::start(&servers::program()?, &self.dir.join("node"), &config)
@@ -123,7 +127,7 @@ impl<'a> Cluster<'a> {
     /// It cannot be started.
     pub fn worker(&self) -> anyhow::Result<Worker> {
         let url = self.database_url("STACK_DATABASE_WORKER_URL")?;
-        let file = self.write("worker", &self.config(&url, "STACK_KAFKA_WORKER", 0)?)?;
+        let file = self.write("worker", &self.config(&url, "STACK_KAFKA_WORKER", None)?)?;
         let log = self.dir.join("worker.log");
         let mut command = self.command("worker", &file)?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
@@ -193,7 +197,12 @@ impl<'a> Cluster<'a> {
 
     /// The configuration of all of them; who it is says the prefix of the variables with the Kafka user. The
     /// limits are those of the embedded node: on and charged.
-    fn config(&self, url: &str, kafka_user: &str, linger_us: u64) -> anyhow::Result<String> {
+    fn config(
+        &self,
+        url: &str,
+        kafka_user: &str,
+        linger_us: Option<u64>,
+    ) -> anyhow::Result<String> {
         let get = |name: &str| self.stack.get(name);
         let (username, password) = match kafka_user {
             // Makes the tables, and does not speak to Kafka.
@@ -211,6 +220,7 @@ impl<'a> Cluster<'a> {
             let value = get(&format!("FLUX_GATE__SECRETS__{variable}"))?;
             secrets += &format!("{key} = \"{value}\"\n");
         }
+        let linger = linger_us.map(|us| format!("linger_us = {us}\n")).unwrap_or_default();
         let stores = format!(
             r#"
 [redis]
@@ -227,8 +237,7 @@ topic = "{topic}"
 dlq_topic = "{dlq}"
 group = "{topic}"
 partitions = {PARTITIONS}
-linger_us = {linger_us}
-
+{linger}
 [postgres]
 url = "{url}"
 ca_file = "{postgres_ca}"

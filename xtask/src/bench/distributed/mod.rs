@@ -52,7 +52,7 @@ struct Scale {
     starts: u32,
     /// Orders of which the costs are told.
     cost_orders: u64,
-    /// Rounds of each linger; 0 is none.
+    /// Rounds of each linger.
     linger_rounds: u32,
 }
 
@@ -65,7 +65,7 @@ impl Scale {
             start_orders: 100_000,
             starts: 5,
             cost_orders: 100_000,
-            linger_rounds: 0,
+            linger_rounds: 2,
         };
         match (options.full, options.smoke) {
             (true, _) => Self {
@@ -83,7 +83,7 @@ impl Scale {
                 start_orders: 5_000,
                 starts: 1,
                 cost_orders: 5_000,
-                linger_rounds: 0,
+                linger_rounds: 1,
             },
             _ => usual,
         }

@@ -14,7 +14,7 @@ use super::stats::Spread;
 /// More than any server here answers a second: the size of the first set of requests.
 const PER_SECOND_FIRST: f64 = 60_000.0;
 /// Requests are signed for so many times the rate of the fastest run so far.
-const RESERVE: f64 = 1.4;
+const RESERVE: f64 = 2.5;
 
 /// A server under the client.
 #[derive(Clone, Copy)]

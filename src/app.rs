@@ -113,6 +113,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         log,
         ledger,
         counters: (0..threads).map(|_| Arc::default()).collect(),
+        certificates: http::tls::expiries(&config),
         random,
         stopping: AtomicBool::new(false),
         config,

@@ -25,6 +25,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod tls;
+pub mod x509;
 
 pub use server::{Listeners, Running, ServeError};
 pub use shared::Shared;

@@ -18,7 +18,6 @@ mod store;
 #[cfg(feature = "distributed")]
 mod stores;
 mod tls;
-mod x509;
 
 /// Check configuration, data directory, clock, limits, ports and secrets, and say how to mend each.
 ///

@@ -1,14 +1,19 @@
 //! Prometheus text for `/metrics`. Made when it is asked for; the hot path only counts.
+//!
+//! No label holds a user or an address: labels are words of ours, and product ids, of which an operator makes
+//! few. What each metric means is in `docs/METRICS.md`.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::code::Code;
+use super::counters::{Counters, LATENCY_BOUNDS_US, Latencies};
 use super::reply::{self, Coded};
 use super::shared::Shared;
 
@@ -34,10 +39,23 @@ struct ProductLabel {
     product: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ListenerLabel {
+    listener: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct BuildLabel {
+    version: &'static str,
+}
+
 /// The metrics of this node at this moment.
 pub fn render(shared: &Shared) -> Coded {
     let mut registry = Registry::with_prefix("flux_gate");
+    build(&mut registry);
     answers(shared, &mut registry);
+    latencies(shared, &mut registry);
+    certificates(shared, &mut registry);
     stock(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
@@ -58,6 +76,74 @@ fn answers(shared: &Shared, registry: &mut Registry) {
         answers.get_or_create(&AnswerLabel { code: code.meaning().word }).inc_by(count);
     }
     registry.register("answers", "Answers of the public listener, by code", answers);
+}
+
+fn build(registry: &mut Registry) {
+    let build = Family::<BuildLabel, Gauge>::default();
+    build.get_or_create(&BuildLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
+    registry.register("build", "1, with the version of the program", build);
+}
+
+fn latencies(shared: &Shared, registry: &mut Registry) {
+    type Of = fn(&Counters) -> &Latencies;
+    let all: [(&str, &str, Of); 2] = [
+        (
+            "order_accepted",
+            "From an order's last byte to the answer that it is accepted",
+            |counters| &counters.accepted,
+        ),
+        (
+            "order_not_accepted",
+            "The same for attempts that were answered otherwise",
+            |counters| &counters.not_accepted,
+        ),
+    ];
+    for (name, help, of) in all {
+        let histogram = Histogram::of(shared.counters.iter().map(|counters| of(counters)));
+        registry.register_with_unit(name, help, Unit::Seconds, histogram);
+    }
+}
+
+/// What all threads have counted, for the encoder.
+#[derive(Debug)]
+struct Histogram {
+    buckets: Vec<(f64, u64)>,
+    sum_seconds: f64,
+}
+
+impl Histogram {
+    fn of<'a>(threads: impl Iterator<Item = &'a Latencies>) -> Self {
+        let bounds = LATENCY_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let mut buckets: Vec<_> = bounds.map(|bound| (bound, 0)).collect();
+        let mut sum_us = 0;
+        for latencies in threads {
+            sum_us += latencies.sum_us();
+            for ((_, all), count) in buckets.iter_mut().zip(latencies.buckets()) {
+                *all += count;
+            }
+        }
+        Self { buckets, sum_seconds: sum_us as f64 / 1e6 }
+    }
+}
+
+impl EncodeMetric for Histogram {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let count = self.buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<()>(self.sum_seconds, count, &self.buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
+fn certificates(shared: &Shared, registry: &mut Registry) {
+    let expiry = Family::<ListenerLabel, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for (listener, until_ms) in &shared.certificates {
+        expiry.get_or_create(&ListenerLabel { listener }).set(*until_ms as f64 / 1e3);
+    }
+    let help = "Until when the listener's certificate is good, in seconds since 1970";
+    registry.register_with_unit("certificate_expiry_timestamp", help, Unit::Seconds, expiry);
 }
 
 fn stock(shared: &Shared, registry: &mut Registry) {

@@ -13,7 +13,7 @@ use super::public::{PublicThread, Received};
 use super::refused;
 use super::reply::{self, Coded, Particulars};
 use crate::config::ClientRole;
-use crate::guard::Caller;
+use crate::guard::{Caller, Now};
 use crate::ledger::{self, EventKind, LedgerError, Lookup};
 use crate::log::{Append, NotAppended};
 use crate::place_order::{Answer, Attempt, place_order};
@@ -28,9 +28,17 @@ const BUSY_RETRY_SECONDS_MAX: u64 = 3;
 
 /// `POST /order`.
 pub async fn place(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
+    let now = thread.now();
+    let coded = attempt(thread, received, now).await;
+    let took_us = thread.node.clock().monotonic_us().saturating_sub(now.monotonic_us);
+    thread.counters.order(coded.code, took_us);
+    coded
+}
+
+async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -> Coded {
     let passed = {
         let passes = &mut thread.passes.borrow_mut();
-        thread.shared.guard.order(passes, &received.view(), thread.now())
+        thread.shared.guard.order(passes, &received.view(), now)
     };
     let order = match passed {
         Ok(order) => order,

@@ -35,7 +35,8 @@ pub struct PublicThread {
     pub passes: RefCell<PassCache>,
     /// Answers built once.
     pub prepared: Prepared,
-    counters: Arc<Counters>,
+    /// What this thread counts.
+    pub counters: Arc<Counters>,
     cors: Cors,
     under_way: Cell<usize>,
     under_way_max: usize,

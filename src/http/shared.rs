@@ -32,6 +32,8 @@ pub struct Shared {
     pub ledger: Ledger,
     /// One block of counts for each public thread.
     pub counters: Vec<Arc<Counters>>,
+    /// Until when the listeners' certificates are good, see [`super::tls::expiries`].
+    pub certificates: Vec<(&'static str, u64)>,
     /// Fills a buffer with random bytes.
     pub random: fn(&mut [u8]),
     /// Set when the program begins to stop.

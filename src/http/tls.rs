@@ -7,6 +7,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::x509;
+use crate::config::Config;
+
 /// Why a listener's TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -26,6 +29,17 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
+}
+
+/// Until when the listeners' certificates are good: the name of each listener that has one, and Unix
+/// milliseconds. One whose dates cannot be read is left out; `doctor` tells of it.
+pub fn expiries(config: &Config) -> Vec<(&'static str, u64)> {
+    let files = [("public", &config.http.tls_cert_file), ("operator", &config.admin.tls_cert_file)];
+    let expiry = |(listener, file): (&'static str, &Option<PathBuf>)| {
+        let leaf = CertificateDer::pem_file_iter(file.as_ref()?).ok()?.next()?.ok()?;
+        Some((listener, x509::validity(&leaf)?.until_ms))
+    };
+    files.into_iter().filter_map(expiry).collect()
 }
 
 /// Reads certificate chain and key. Neither given: no TLS.

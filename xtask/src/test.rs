@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
     Step::with_services("many nodes", many_nodes),
     Step::new("examples in the documentation", doc_tests),
     Step::new("documentation", documentation),
+    Step::new("alert rules", alert_rules),
     Step::new("attacks", attacks),
     Step::new("planted bugs", planted),
     Step::new("licences, advisories", deny),
@@ -220,6 +221,21 @@ fn documentation(name: &str) -> anyhow::Result<Outcome> {
     // Who reads this documentation works on the program, so private items may be named and are shown.
     let flags = "-D warnings -A rustdoc::private_intra_doc_links";
     step::check(name, cargo().args(doc).args(FEATURES).env("RUSTDOCFLAGS", flags))
+}
+
+/// Each alert fires when it should and at no other time, says Prometheus' own tool.
+fn alert_rules(name: &str) -> anyhow::Result<Outcome> {
+    let there = || runs("promtool", &["--version"]);
+    if !there() && stack::can_install() {
+        stack::install(&["prometheus"])?;
+    }
+    if !there() {
+        let why = "promtool is not installed (Debian: apt-get install prometheus)";
+        return Ok(Outcome::DidNotRun(why.to_owned()));
+    }
+    let mut promtool = Command::new("promtool");
+    promtool.args(["test", "rules", "deploy/observability/alerts_test.yml"]);
+    step::check(name, promtool.current_dir(workspace::root()))
 }
 
 /// By this program as a process of its own, so that its table goes into the step's file.

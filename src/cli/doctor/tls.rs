@@ -7,10 +7,11 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{Finding, x509};
+use super::Finding;
 use crate::cli::when::rfc3339;
 use crate::config::Config;
 use crate::config::check::is_loopback;
+use crate::http::x509;
 
 const CHECK: &str = "TLS";
 /// A certificate that expires sooner than this is worth a warning, in milliseconds: two weeks.

@@ -168,6 +168,9 @@ fn metrics_count_answers_and_name_nobody() {
     assert!(metrics.contains("flux_gate_answers_total{code=\"accepted\"} 1"), "{metrics}");
     assert!(metrics.contains("flux_gate_answers_total{code=\"sold_out\"} 1"), "{metrics}");
     assert!(metrics.contains("flux_gate_product_sold_units{product=\"phone\"} 1"), "{metrics}");
+    assert!(metrics.contains("flux_gate_order_accepted_seconds_count 1"), "{metrics}");
+    let undocumented = crate::documents::undocumented_metrics(&metrics);
+    assert!(undocumented.is_empty(), "not in docs/METRICS.md: {undocumented:?}");
     let everything = format!("{metrics}{}", gate.server.log());
     for secret in ["the-shopper", "shop-secret", ADMIN_TOKEN, "127.0.0.1:5"] {
         assert!(!everything.contains(secret), "rule 7: {secret}");

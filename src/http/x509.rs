@@ -10,13 +10,15 @@ const VERSION: u8 = 0xa0;
 
 /// From when until when a certificate is good, in Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Validity {
+pub struct Validity {
+    /// The first moment at which it is.
     pub from_ms: u64,
+    /// The last one.
     pub until_ms: u64,
 }
 
 /// The dates of a certificate in DER; `None` if they are not where they belong.
-pub(super) fn validity(certificate: &[u8]) -> Option<Validity> {
+pub fn validity(certificate: &[u8]) -> Option<Validity> {
     let (certificate, _) = take(certificate, SEQUENCE)?;
     let (mut rest, _) = take(certificate, SEQUENCE)?;
     if let Some((_version, after)) = take(rest, VERSION) {

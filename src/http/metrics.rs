@@ -5,7 +5,7 @@
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -129,7 +129,7 @@ impl Histogram {
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
         let count = self.buckets.iter().map(|(_, count)| count).sum();
-        encoder.encode_histogram::<()>(self.sum_seconds, count, &self.buckets, None)
+        encoder.encode_histogram::<NoLabelSet>(self.sum_seconds, count, &self.buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {

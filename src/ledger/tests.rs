@@ -146,7 +146,10 @@ fn an_erased_person_is_in_no_file_of_the_store() {
             append.subject = Some(format!("secret-person-{n}-x").parse().unwrap());
             decide(&handle, append).await;
         }
-        let erased = decide(&handle, about("shoe", Record::SubjectErased { buyer: buyer(77) }));
+        let erased = decide(
+            &handle,
+            about("shoe", Record::SubjectErased { buyer: buyer(77), operation: None }),
+        );
         assert_eq!(erased.await.outcome, Outcome::Applied);
         while files_hold(&dir, b"secret-person-77-x") {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -221,7 +221,7 @@ fn every_kind_of_record_is_decided_as_the_domain_says(
             ),
             (about("shoe", Record::SalePaused { operation: operation("b") }), Outcome::Applied),
             (proposed_in("shoe", 5, 5, 2), Outcome::Paused),
-            (about("shoe", Record::SubjectErased { buyer: buyer(4) }), Outcome::Applied),
+            (about("shoe", Record::SubjectErased { buyer: buyer(4), operation: None }), Outcome::Applied),
             (about("shoe", Record::SaleArchived { operation: operation("c") }), Outcome::Applied),
             (proposed_in("shoe", 4, 4, 2), Outcome::Closed),
         ];

@@ -31,7 +31,7 @@ pub(crate) enum What {
     Pause { operation: u8 },
     Resume { operation: u8 },
     Archive { operation: u8 },
-    Erase { buyer: u8 },
+    Erase { buyer: u8, operation: Option<u8> },
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -61,7 +61,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => (0..12_u8).prop_map(|operation| What::Pause { operation }),
         2 => (0..12_u8).prop_map(|operation| What::Resume { operation }),
         1 => (0..60_u8).prop_map(|operation| What::Archive { operation }),
-        1 => (0..BUYERS).prop_map(|buyer| What::Erase { buyer }),
+        1 => (0..BUYERS, proptest::option::of(0..12_u8))
+            .prop_map(|(buyer, operation)| What::Erase { buyer, operation }),
     ];
     (0..2_u8, -2..6_i64, what).prop_map(|(product, clock_moves, what)| Step {
         product,
@@ -125,7 +126,9 @@ impl What {
             Self::Pause { operation: n } => Record::SalePaused { operation: operation(n) },
             Self::Resume { operation: n } => Record::SaleResumed { operation: operation(n) },
             Self::Archive { operation: n } => Record::SaleArchived { operation: operation(n) },
-            Self::Erase { buyer } => Record::SubjectErased { buyer: buyer_of(buyer) },
+            Self::Erase { buyer, operation: n } => {
+                Record::SubjectErased { buyer: buyer_of(buyer), operation: n.map(operation) }
+            }
         }
     }
 }
@@ -176,7 +179,15 @@ impl Oracle {
         self.time = self.time.max(appended_at_ms);
         match record {
             Record::SaleOpened(_) => "ignored_already_opened",
-            Record::SubjectErased { .. } => "applied",
+            Record::SubjectErased { operation: None, .. } => "applied",
+            Record::SubjectErased { operation: Some(operation), .. } => {
+                if self.operations.contains(operation) {
+                    "ignored_already_applied"
+                } else {
+                    self.operations.push(*operation);
+                    "applied"
+                }
+            }
             Record::OrderProposed(proposal) => self.propose(&terms, proposal),
             Record::OrderReversed { order_id, restock, frees_limit, .. } => {
                 self.reverse(order_id, *restock, *frees_limit)

@@ -81,6 +81,10 @@ pub enum Record {
     SubjectErased {
         /// The person's pseudonym.
         buyer: BuyerRef,
+        /// Applied once under this id, so that a copy of the record does not erase somebody who came back.
+        /// Absent in records of before there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operation: Option<OperationId>,
     },
 }
 

@@ -16,6 +16,7 @@ use super::outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
 use super::record::{CapacityTarget, OrderProposed, Record, SaleOpened};
 use super::snapshot::OrderSnapshot;
 
+mod erasure;
 mod restore;
 
 /// A proposal that reaches the log later than this after its `at_ms` (both log time) is stale.
@@ -165,7 +166,7 @@ impl SaleState {
         match record {
             Record::OrderProposed(proposal) => self.propose(offset, proposal),
             Record::SaleOpened(_) => Outcome::Ignored(Ignored::AlreadyOpened),
-            Record::SubjectErased { .. } => Outcome::Applied,
+            Record::SubjectErased { operation, .. } => self.erase(offset, *operation),
             Record::OrderReversed { order_id, restock, frees_limit, .. } => {
                 self.reverse(order_id, *restock, *frees_limit)
             }

@@ -208,8 +208,9 @@ impl<'o> Filling<'o> {
                     frees_limit: *frees_limit,
                 });
             }
-            (Record::SubjectErased { buyer }, Outcome::Applied) => {
+            (Record::SubjectErased { buyer, operation }, Outcome::Applied) => {
                 self.batch.erased.push(Erased { buyer: *buyer, at_ms: state.log_time_ms() });
+                self.operated(entry, *operation);
             }
             (Record::SaleArchived { operation }, Outcome::Applied) => {
                 self.batch.archived.push(entry.product);

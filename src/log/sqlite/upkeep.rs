@@ -268,7 +268,7 @@ enum Work {
 impl Chore {
     fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
         let work = match Record::decode(row.get_ref(4)?.as_str()?.as_bytes()) {
-            Ok(Record::SubjectErased { buyer }) => Work::Erase { buyer },
+            Ok(Record::SubjectErased { buyer, .. }) => Work::Erase { buyer },
             _ => Work::Archive { product: row.get(3)? },
         };
         Ok(Self {

@@ -261,6 +261,23 @@ fn a_second_opening_is_ignored_and_an_archived_sale_is_closed() {
 }
 
 #[test]
+fn an_erasure_takes_effect_once_also_after_the_end_of_the_sale() {
+    let mut sale = Sale::open(terms(5));
+    let erasure = |name: Option<&str>| Record::SubjectErased {
+        buyer: buyer(1),
+        operation: name.map(operation),
+    };
+    assert_eq!(sale.apply(erasure(Some("a"))), Outcome::Applied);
+    assert_eq!(sale.apply(erasure(Some("a"))), Outcome::Ignored(Ignored::AlreadyApplied));
+    assert_eq!(sale.apply(Record::SaleArchived { operation: operation("end") }), Outcome::Applied);
+    assert_eq!(sale.apply(erasure(Some("a"))), Outcome::Ignored(Ignored::AlreadyApplied));
+    assert_eq!(sale.apply(erasure(Some("b"))), Outcome::Applied);
+    assert_eq!(sale.apply(erasure(None)), Outcome::Applied, "as records of before say it");
+    let again = SaleState::restore(sale.state.snapshot()).unwrap();
+    assert!(again.operation_offset(&operation("a")).is_some());
+}
+
+#[test]
 fn a_changed_schedule_opens_earlier_and_raises_the_generation() {
     let mut sale = Sale::open(SaleOpened { opens_at_ms: 500_000, ..terms(5) });
     assert_eq!(sale.propose(1, 1), Outcome::NotOpen { opens_at_ms: 500_000 });

@@ -186,7 +186,7 @@ fn an_erased_person_is_a_pseudonym_from_then_on() {
                 shop.proposed(product, n, 0);
             }
         }
-        shop.push("shoe-0", Record::SubjectErased { buyer: buyer(2) });
+        shop.push("shoe-0", Record::SubjectErased { buyer: buyer(2), operation: None });
         shop.fill().await;
         let events = shop.node.feed(100).await;
         assert_eq!(events.len(), 10);

@@ -20,7 +20,9 @@ fn a_restored_ledger_is_filled_anew_and_nobody_who_was_erased_comes_back() {
             database.quiet().await;
             let backup = database.copy();
             for number in 0..4 {
-                let record = Record::SubjectErased { buyer: BuyerRef::from_bytes([number; 16]) };
+                let operation = Some(format!("erase-{number}").parse().unwrap());
+                let buyer = BuyerRef::from_bytes([number; 16]);
+                let record = Record::SubjectErased { buyer, operation };
                 let product = "shoe-0".parse().unwrap();
                 let message = Message { time_ms: u64::MAX >> 2, product, record: Some(record) };
                 log.push(message);

@@ -78,7 +78,14 @@ impl Tally {
             Record::OrderReversed { order_id, restock, frees_limit, .. } => {
                 self.reverse(*order_id, *restock, *frees_limit)
             }
-            Record::SubjectErased { .. } => Outcome::Applied,
+            Record::SubjectErased { operation: None, .. } => Outcome::Applied,
+            Record::SubjectErased { operation: Some(operation), .. } => {
+                if self.operations.contains(operation) {
+                    return Outcome::Ignored(Ignored::AlreadyApplied);
+                }
+                self.operations.extend([*operation]);
+                Outcome::Applied
+            }
             Record::CapacityChanged { operation, .. }
             | Record::ScheduleChanged { operation, .. }
             | Record::SalePaused { operation }

@@ -53,7 +53,10 @@ impl Sim {
                 operation,
             },
             94..96 if self.plan.archives => Record::SaleArchived { operation },
-            96..98 => Record::SubjectErased { buyer: BuyerRef::from_bytes(rng.bytes()) },
+            96..98 => Record::SubjectErased {
+                buyer: BuyerRef::from_bytes(rng.bytes()),
+                operation: Some(operation),
+            },
             _ => Record::SaleOpened(self.plan.sales[0].0.clone()),
         }
     }

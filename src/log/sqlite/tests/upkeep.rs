@@ -22,7 +22,7 @@ fn wait_for_chores(dir: &Path) {
 fn erase(dir: &Path, by: u32) {
     let log = start(dir);
     on_a_thread(async {
-        let record = Record::SubjectErased { buyer: buyer(by) };
+        let record = Record::SubjectErased { buyer: buyer(by), operation: None };
         decide(&OrderLog::Sqlite(log.clone()).handle(), about("shoe", record)).await;
     });
     wait_for_chores(dir);
@@ -80,7 +80,7 @@ fn a_reader_in_the_way_of_an_erasure_does_not_stop_the_sale() {
         let reader = outsider(dir.path());
         reader.execute_batch("BEGIN").unwrap();
         let _: i64 = reader.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).unwrap();
-        let record = Record::SubjectErased { buyer: buyer(5) };
+        let record = Record::SubjectErased { buyer: buyer(5), operation: None };
         decide(&handle, about("shoe", record)).await;
         for n in 60..80 {
             decide(&handle, proposed_in("shoe", n, n, 1)).await;

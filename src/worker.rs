@@ -86,6 +86,11 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
         return Err(WorkerError::NotDistributed);
     }
     let listener = listen(config.admin.listen)?;
+    if config.admin.tls_cert_file.is_some() {
+        tracing::warn!(
+            "admin.tls_cert_file is not used: a worker's listener speaks plain HTTP only"
+        );
+    }
     let status_address = listener.local_addr()?;
     let partitions = config.kafka.partitions;
     let metrics = Arc::new(Metrics::new(partitions));

@@ -1,7 +1,8 @@
 //! The worker's own listener (`admin.listen`): `/livez`, `/readyz`, `/metrics`.
 //!
-//! Metrics are for those with a token of the operators; where none is configured, for callers from the same
-//! machine alone. There is nothing to change here, and plain HTTP only.
+//! Metrics are for callers from the same machine, with a token of the operators where one is configured: this
+//! listener speaks plain HTTP only, and a token must not cross a network in clear. There is nothing to change
+//! here, and `/livez` and `/readyz` tell nobody anything of worth.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener};
@@ -107,7 +108,10 @@ impl Status {
                 text(StatusCode::OK, self.metrics.render(self.clock.unix_ms()))
             }
             "/metrics" => {
-                let mut refusal = text(StatusCode::UNAUTHORIZED, "send an operator's token\n");
+                let mut refusal = text(
+                    StatusCode::UNAUTHORIZED,
+                    "for callers on this machine, with an operator's token\n",
+                );
                 let bearer = HeaderValue::from_static("Bearer");
                 refusal.headers_mut().insert(WWW_AUTHENTICATE, bearer);
                 refusal
@@ -117,8 +121,11 @@ impl Status {
     }
 
     fn may_see<B>(&self, request: &Request<B>, peer: IpAddr) -> bool {
+        if !peer.to_canonical().is_loopback() {
+            return false;
+        }
         if self.tokens.is_empty() {
-            return peer.is_loopback();
+            return true;
         }
         let header = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let presented = sha256(header.and_then(|h| h.strip_prefix(b"Bearer ")).unwrap_or_default());
@@ -156,14 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_for_token_holders_or_else_for_this_machine() {
+    fn metrics_are_for_this_machine_and_token_holders() {
         let open = status(&[]);
         assert_eq!(asked(&open, "/metrics", None, "127.0.0.1"), 200);
         assert_eq!(asked(&open, "/metrics", None, "192.0.2.1"), 401);
         let closed = status(&["one", "two"]);
         assert_eq!(asked(&closed, "/metrics", None, "127.0.0.1"), 401);
-        assert_eq!(asked(&closed, "/metrics", Some("two"), "192.0.2.1"), 200);
-        assert_eq!(asked(&closed, "/metrics", Some("three"), "192.0.2.1"), 401);
+        assert_eq!(asked(&closed, "/metrics", Some("two"), "::ffff:127.0.0.1"), 200);
+        assert_eq!(asked(&closed, "/metrics", Some("three"), "127.0.0.1"), 401);
+        assert_eq!(
+            asked(&closed, "/metrics", Some("two"), "192.0.2.1"),
+            401,
+            "in clear over a network"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! - An answer from memory is given only if the log's end was seen within the last second; "closed" only
 //!   if it was seen since the close.
+//! - A node whose keys are not those of the sale would know neither its orders nor its buyers: it says so.
 //! - The gate proposes, the log decides: `Accepted` comes from an applied record and from nothing else.
 //! - A record is sent once an attempt. Only when the log itself said that the proposal was stale, so that
 //!   nobody holds it any more, is it proposed again.
@@ -12,7 +13,8 @@
 use crate::gate::{Origin, Verdict};
 use crate::log::{Append, Decided};
 use crate::sale::{
-    BuyerRef, Duplicate, OrderId, OrderProposed, Outcome, ProductId, Record, SaleState, UserId,
+    BuyerRef, Duplicate, OrderId, OrderProposed, Outcome, ProductId, Record, SaleOpened, SaleState,
+    UserId,
 };
 
 pub mod node;
@@ -69,6 +71,8 @@ pub enum Answer {
     Paused,
     /// There is no such product.
     UnknownProduct,
+    /// The sale was opened under other keys than this node's: other nodes know its orders and buyers.
+    OtherKeys,
     /// No unit was free for the moment, or the log has no room; nothing was proposed.
     Busy,
     /// Over the product's rate; nothing was proposed.
@@ -102,6 +106,10 @@ pub trait World {
     fn monotonic_us(&self) -> u64;
     /// When the log's end was last seen, by the same clock.
     fn end_seen_us(&self) -> u64;
+    /// Whether this node's keys are those that a sale was opened under.
+    fn has_keys_of(&self, _terms: &SaleOpened) -> bool {
+        true
+    }
     /// Reads a product's applied state.
     fn with_state<R>(&self, product: &ProductId, read: impl FnOnce(&SaleState) -> R) -> Option<R>;
     /// Asks the gate.
@@ -171,6 +179,10 @@ fn screen(world: &impl World, attempt: &Attempt) -> Result<OrderProposed, Answer
     let end_seen_ms = now_ms.saturating_sub(end_seen_age_us.div_ceil(1_000));
     world
         .with_state(&attempt.product, |state| {
+            // Archived sales answer "closed" to everybody, and outlive their keys.
+            if !world.has_keys_of(state.terms()) && !state.archived() {
+                return Err(Answer::OtherKeys);
+            }
             let at_ms = state.log_time_at(now_ms);
             match state.refusal(attempt.order_id, attempt.buyer, at_ms) {
                 // This very attempt's record may have been taken before the close and not be seen yet.

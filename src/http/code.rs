@@ -21,6 +21,7 @@ pub enum Code {
     OverRate,
     OutcomeUnknown,
     LogBehind,
+    OtherKeys,
     Overloaded,
     NotReady,
     Conflict,
@@ -105,6 +106,7 @@ impl Code {
             OverRate,
             OutcomeUnknown,
             LogBehind,
+            OtherKeys,
             Overloaded,
             NotReady,
             Conflict,
@@ -154,6 +156,9 @@ impl Code {
                 (S::SERVICE_UNAVAILABLE, "outcome_unknown", "Outcome unknown", SameKey)
             }
             Self::LogBehind => (S::SERVICE_UNAVAILABLE, "log_behind", "Busy", After),
+            Self::OtherKeys => {
+                (S::SERVICE_UNAVAILABLE, "other_keys", "Sale not served by this node", After)
+            }
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "Busy", After),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "Not ready", After),
             Self::Conflict => (S::CONFLICT, "conflict", "Conflict", Never),

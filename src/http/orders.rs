@@ -108,6 +108,7 @@ fn write(thread: &PublicThread, order_id: OrderId, answer: Answer) -> Coded {
         Answer::UnknownProduct => thread.prepared.problem(Code::UnknownProduct),
         Answer::Busy => busy(thread, Code::Busy, order_id),
         Answer::LogBehind => busy(thread, Code::LogBehind, order_id),
+        Answer::OtherKeys => busy(thread, Code::OtherKeys, order_id),
         Answer::OverRate { retry_after_us } => {
             thread.prepared.problem(Code::OverRate).retry_after_us(retry_after_us)
         }
@@ -209,6 +210,10 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) 
                 "status": status.word(), "orderId": id, "productId": product,
             }),
         ),
+        // To this node all its buyers are strangers.
+        Some((product, ..)) if !thread.shared.has_keys_of(&product) => {
+            thread.prepared.problem(Code::OtherKeys).retry_after_us(1_000_000)
+        }
         Some(_) => unknown(id),
         None if is_undecided(thread, &caller) => {
             reply::json_value(Code::Ok, &serde_json::json!({ "status": "pending", "orderId": id }))

@@ -221,6 +221,7 @@ async fn serve_public(
         shared.gate.handle(),
         shared.log.handle(),
         shared.applied().clone(),
+        shared.identity.clone(),
     );
     let passes = shared.guard.cache();
     let connections = Connections::new(&shared.config.http);

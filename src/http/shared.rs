@@ -11,6 +11,7 @@ use crate::keys::IdentityKeys;
 use crate::ledger::Ledger;
 use crate::log::{Applied, OrderLog};
 use crate::place_order::END_SEEN_AGE_US_MAX;
+use crate::sale::ProductId;
 
 use super::counters::Counters;
 
@@ -44,6 +45,14 @@ impl Shared {
     /// The applied state.
     pub fn applied(&self) -> &Arc<Applied> {
         self.log.applied()
+    }
+
+    /// Whether this node's keys are those that a sale was opened under. Archived ones outlive their keys.
+    pub fn has_keys_of(&self, product: &ProductId) -> bool {
+        let has = self.applied().with_state(product, |state| {
+            state.archived() || state.terms().key_fingerprints == *self.identity.fingerprints()
+        });
+        has.unwrap_or(true)
     }
 
     /// Whether the log's end was seen lately.

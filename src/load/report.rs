@@ -302,7 +302,7 @@ fn phrase(status: u16, word: &str) -> String {
         "slow_down" => "too fast for one buyer",
         "too_many_requests" => "too fast for one address",
         "over_rate" => "over the product's rate",
-        "busy" | "log_behind" | "overloaded" => "busy, try again",
+        "busy" | "log_behind" | "other_keys" | "overloaded" => "busy, try again",
         "outcome_unknown" => "outcome unknown, try again",
         "closed" => "sale closed",
         "connection_refused" | "connection_reset" | "connection_closed" | "connection_failed" => {

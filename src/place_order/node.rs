@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::{Proposed, World};
 use crate::clock::Clock;
 use crate::gate::{GateHandle, Origin, Verdict};
+use crate::keys::IdentityKeys;
 use crate::log::{Append, Applied, LogHandle};
-use crate::sale::{BuyerRef, ProductId, SaleState};
+use crate::sale::{BuyerRef, ProductId, SaleOpened, SaleState};
 
 /// Attempts of one thread that wait for a unit; a further one is answered "busy" at once.
 pub const UNIT_WAITERS_MAX: usize = 10_000;
@@ -19,13 +20,20 @@ pub struct Node {
     gate: GateHandle,
     log: LogHandle,
     applied: Arc<Applied>,
+    identity: Arc<IdentityKeys>,
     unit_waiters: Cell<usize>,
 }
 
 impl Node {
     /// Joins the parts; `gate` and `log` belong to the calling thread.
-    pub fn new(clock: Clock, gate: GateHandle, log: LogHandle, applied: Arc<Applied>) -> Self {
-        Self { clock, gate, log, applied, unit_waiters: Cell::new(0) }
+    pub fn new(
+        clock: Clock,
+        gate: GateHandle,
+        log: LogHandle,
+        applied: Arc<Applied>,
+        identity: Arc<IdentityKeys>,
+    ) -> Self {
+        Self { clock, gate, log, applied, identity, unit_waiters: Cell::new(0) }
     }
 
     /// The clock.
@@ -55,6 +63,10 @@ impl World for Node {
 
     fn end_seen_us(&self) -> u64 {
         self.applied.end_seen_us()
+    }
+
+    fn has_keys_of(&self, terms: &SaleOpened) -> bool {
+        terms.key_fingerprints == *self.identity.fingerprints()
     }
 
     fn with_state<R>(&self, product: &ProductId, read: impl FnOnce(&SaleState) -> R) -> Option<R> {

@@ -18,6 +18,12 @@ pub(super) fn register(shared: &Shared, registry: &mut Registry) {
     if let OrderLog::Kafka(log) = &shared.log {
         kafka(log, registry);
     }
+    let foreign = shared.applied().products();
+    let foreign = foreign.iter().filter(|product| !shared.has_keys_of(product)).count();
+    let sales = Gauge::<i64>::default();
+    sales.set(foreign as i64);
+    let help = "Sales that were opened under other keys than this node's; it does not serve them";
+    registry.register("sales_under_other_keys", help, sales);
     let age_us = shared.clock.monotonic_us().saturating_sub(shared.applied().end_seen_us());
     let age = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
     age.set(age_us as f64 / 1e6);

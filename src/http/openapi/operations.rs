@@ -187,6 +187,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::OverRate),
             Problem(Code::Busy),
             Problem(Code::LogBehind),
+            Problem(Code::OtherKeys),
             Problem(Code::OutcomeUnknown),
             Problem(Code::LedgerUnavailable),
         ],
@@ -254,6 +255,7 @@ pub const OPERATIONS: &[Operation] = &[
                 example: r#"{"status":"unknown","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
             },
             Problem(Code::LogBehind),
+            Problem(Code::OtherKeys),
             Problem(Code::LedgerUnavailable),
         ],
         ..NOTHING

@@ -181,15 +181,6 @@ pub enum FatalError {
         /// The version of the rules.
         rules_version: u16,
     },
-    /// A sale was opened under other keys: its order ids and buyers could not be recognised.
-    #[error(
-        "product {product} was opened under other keys (secrets.order_key, secrets.buyer_key); give this \
-         node the keys of the sale, or archive the sale with them first"
-    )]
-    OtherKeys {
-        /// The product.
-        product: ProductId,
-    },
     /// Nothing comes, though brokers say that there is something to read.
     #[error(
         "brokers tell of records in the order log, but none has been read for {seconds} s: the client \

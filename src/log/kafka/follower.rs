@@ -51,8 +51,8 @@ pub(super) struct Follower {
     parts: FollowerParts,
     counts: Arc<Counts>,
     places: Vec<Place>,
-    /// Whether the end that was read at start has been reached: from then on a sale under other keys ends
-    /// the log; before, it may yet turn out to be archived.
+    /// Whether the end that was read at start has been reached: from then on a sale under other keys is told
+    /// of when it is opened; before, it may yet turn out to be archived.
     caught_up: bool,
     buffers: Buffers,
     trouble: Pace,
@@ -122,20 +122,16 @@ impl Follower {
             self.step(consumer, &mut batch)?;
         }
         self.caught_up = true;
-        match self.served_under_other_keys() {
-            Some(product) => Err(FatalError::OtherKeys { product }),
-            None => Ok(()),
-        }
-    }
-
-    fn served_under_other_keys(&self) -> Option<ProductId> {
         let applied = &self.parts.applied;
-        applied.products().into_iter().find(|product| {
-            let other = applied.with_state(product, |state| {
+        for product in applied.products() {
+            let other = applied.with_state(&product, |state| {
                 !state.archived() && state.terms().key_fingerprints != self.parts.key_fingerprints
             });
-            other == Some(true)
-        })
+            if other == Some(true) {
+                tell_of_other_keys(&product);
+            }
+        }
+        Ok(())
     }
 
     /// Reads one batch (waiting for its first record up to [`POLL_TIMEOUT`]) and applies it.
@@ -236,13 +232,9 @@ impl Follower {
         // The chain before the answers: who has an answer finds its record in the heads.
         self.chain(&batch[..count], &outcomes, &mut buffers);
         self.deliver(&outcomes, &mut buffers);
-        let other_keys = self.opened_under_other_keys(&buffers.entries, &outcomes);
+        self.tell_of_other_keys(&buffers.entries, &outcomes);
         self.buffers = buffers;
-        match (newer_rules, other_keys) {
-            (Some(error), _) => Err(error),
-            (None, Some(product)) => Err(FatalError::OtherKeys { product }),
-            (None, None) => Ok(()),
-        }
+        newer_rules.map_or(Ok(()), Err)
     }
 
     /// Reads the messages into `buffers`. Returns how many of them count, and the error at the next.
@@ -330,21 +322,31 @@ impl Follower {
         }
     }
 
-    fn opened_under_other_keys(
-        &self,
-        entries: &[LogEntry],
-        outcomes: &[Outcome],
-    ) -> Option<ProductId> {
-        let other = |(entry, outcome): &(&LogEntry, &Outcome)| match &entry.record {
-            Record::SaleOpened(terms) => {
-                **outcome == Outcome::Applied
-                    && terms.key_fingerprints != self.parts.key_fingerprints
+    /// Such a sale is followed like any other, so that all digests agree, and not served: see `place_order`.
+    fn tell_of_other_keys(&self, entries: &[LogEntry], outcomes: &[Outcome]) {
+        if !self.caught_up {
+            return;
+        }
+        for (entry, outcome) in entries.iter().zip(outcomes) {
+            match &entry.record {
+                Record::SaleOpened(terms)
+                    if *outcome == Outcome::Applied
+                        && terms.key_fingerprints != self.parts.key_fingerprints =>
+                {
+                    tell_of_other_keys(&entry.product);
+                }
+                _ => {}
             }
-            _ => false,
-        };
-        let opened = entries.iter().zip(outcomes).find(other)?;
-        self.caught_up.then_some(opened.0.product)
+        }
     }
+}
+
+fn tell_of_other_keys(product: &ProductId) {
+    tracing::error!(
+        %product,
+        "a sale was opened under other keys (secrets.order_key, secrets.buyer_key); this node does not serve \
+         it: give the nodes the same keys, or archive the sale"
+    );
 }
 
 impl Place {

@@ -180,6 +180,7 @@ impl Sim {
                 | Answer::Busy
                 | Answer::OverRate { .. }
                 | Answer::LogBehind
+                | Answer::OtherKeys
         );
         client.keys[key].settled |= settled;
         if settled && self.phase() == Phase::Final {
@@ -243,5 +244,6 @@ fn word(answer: &Answer) -> &'static str {
         Answer::Busy => "busy",
         Answer::OverRate { .. } => "over the rate",
         Answer::LogBehind => "log behind",
+        Answer::OtherKeys => "other keys",
     }
 }

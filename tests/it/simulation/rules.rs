@@ -274,7 +274,11 @@ impl Rules {
             | Answer::NotOpen { .. }
             | Answer::Closed
             | Answer::Paused => self.refused(id, answer, basis, now_us),
-            Answer::Busy | Answer::OverRate { .. } | Answer::LogBehind | Answer::UnknownProduct => {
+            Answer::Busy
+            | Answer::OverRate { .. }
+            | Answer::LogBehind
+            | Answer::OtherKeys
+            | Answer::UnknownProduct => {
                 self.void.push(request);
                 self.rule_4(id);
             }

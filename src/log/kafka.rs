@@ -325,4 +325,4 @@ impl Guard {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,4 +1,5 @@
-//! What every backend of the log must do: one function a promise, one case a backend.
+//! What every backend of the log must do: one function a promise, one case a backend. A backend exists when it
+//! keeps them all.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,13 +7,16 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rstest::rstest;
 
 use super::sqlite::Options;
 use super::*;
 use crate::clock::Clock;
 use crate::sale::record::{CapacityTarget, KeyFingerprints, RULES_VERSION};
 use crate::sale::{BuyerRef, DuplicateReason, Ignored, OrderId, OrderProposed, SaleOpened};
+
+mod rig;
+
+use rig::{Backend, Rig};
 
 pub(crate) fn product(name: &str) -> ProductId {
     name.parse().unwrap()
@@ -83,6 +87,11 @@ pub(crate) fn about(name: &str, record: Record) -> Append {
     Append { product: product(name), record, subject: None }
 }
 
+fn erased(name: &str, by: u32, operation: &str) -> Append {
+    let operation = Some(operation.parse().unwrap());
+    about(name, Record::SubjectErased { buyer: buyer(by), operation })
+}
+
 /// Runs a test body as a node's thread runs: current-thread runtime, `LocalSet`.
 pub(crate) fn on_a_thread<F: Future>(body: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -105,110 +114,50 @@ pub(crate) fn must_not_fail() -> sqlite::Fatal {
     Box::new(|error| panic!("the log failed: {error}"))
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Backend {
-    Sqlite,
-    Memory,
-}
-
-/// A log of some backend, with what a test needs to see of it.
-struct Rig {
-    log: OrderLog,
-    clock: Clock,
-    /// Dropped last: the backend's files.
-    _dir: tempfile::TempDir,
-}
-
-impl Rig {
-    fn start(backend: Backend, queue_records_max: usize, observer: Observer) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let clock = Clock::manual(START_MS);
-        let log = match backend {
-            Backend::Sqlite => {
-                let options = Options { queue_records_max, ..options(dir.path()) };
-                let fatal = must_not_fail();
-                let log = SqliteLog::start(&options, clock.clone(), observer, fatal);
-                OrderLog::Sqlite(log.unwrap())
-            }
-            Backend::Memory => {
-                let clock = clock.clone();
-                OrderLog::Memory(MemoryLog::start(Vec::new(), queue_records_max, clock, observer))
-            }
-        };
-        Self { log, clock, _dir: dir }
-    }
-
-    fn plain(backend: Backend) -> Self {
-        Self::start(backend, 10_000, Box::new(|_| {}))
-    }
-
-    /// Where the backend waits to be told, tells it.
-    fn turn_over(&self) {
-        match &self.log {
-            OrderLog::Sqlite(_) => {}
-            #[cfg(feature = "distributed")]
-            OrderLog::Kafka(_) => {}
-            OrderLog::Memory(log) => drop(log.commit(usize::MAX)),
-        }
-    }
-
-    async fn decide(&self, handle: &LogHandle, append: Append) -> Decided {
-        let undecided = handle.append(append).unwrap();
-        self.turn_over();
-        undecided.await.unwrap()
-    }
-}
-
-#[rstest]
-fn outcomes_come_back_in_log_order_and_the_state_has_them(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn outcomes_come_back_in_log_order_and_the_state_has_them(backend: Backend) {
     let rig = Rig::plain(backend);
     on_a_thread(async {
         let handle = rig.log.handle();
         let first = rig.decide(&handle, opened("shoe", 2)).await;
-        assert_eq!((first.outcome, first.offset), (Outcome::Applied, 1));
+        assert_eq!((first.outcome, first.offset), (Outcome::Applied, rig.offset(1)));
         let waiting: Vec<_> =
-            (1..=100).map(|n| handle.append(proposed("shoe", n, n)).unwrap()).collect();
+            (1..=100).map(|n| handle.append(rig.proposed("shoe", n, n)).unwrap()).collect();
         rig.turn_over();
         let mut offsets = Vec::new();
         for (index, undecided) in waiting.into_iter().enumerate() {
             let decided = undecided.await.unwrap();
             let expected = if index < 2 { Outcome::Confirmed } else { Outcome::SoldOut };
             assert_eq!(decided.outcome, expected);
-            assert_eq!(decided.log_time_ms, START_MS as u64);
+            assert!(decided.log_time_ms.abs_diff(rig.clock.unix_ms()) < 60_000);
             offsets.push(decided.offset);
         }
-        assert_eq!(offsets, (2..=101).collect::<Vec<u64>>());
+        assert_eq!(offsets, (2..=101).map(|n| rig.offset(n)).collect::<Vec<u64>>());
         let applied = rig.log.applied();
         let seen = applied.with_state(&product("shoe"), |s| (s.sold(), s.applied_offset()));
-        assert_eq!(seen, Some((2, 101)));
+        assert_eq!(seen, Some((2, rig.offset(101))));
         let (of, order) = applied.find_order(&order_id(1)).unwrap();
-        assert_eq!((of, order.offset), (product("shoe"), 2));
+        assert_eq!((of, order.offset), (product("shoe"), rig.offset(2)));
         assert_eq!(applied.products(), [product("shoe")]);
     });
 }
 
 /// Rule 3, and refusals that the log alone can know.
-#[rstest]
-fn every_kind_of_record_is_decided_as_the_domain_says(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn every_kind_of_record_is_decided_as_the_domain_says(backend: Backend) {
     let rig = Rig::plain(backend);
     let operation = |name: &str| name.parse().unwrap();
     on_a_thread(async {
         let handle = rig.log.handle();
         let cases = [
-            (proposed("shoe", 1, 1), Outcome::Closed),
+            (rig.proposed("shoe", 1, 1), Outcome::Closed),
             (reversed("shoe", 1), Outcome::Ignored(Ignored::UnknownProduct)),
             (opened("shoe", 1), Outcome::Applied),
             (opened("shoe", 9), Outcome::Ignored(Ignored::AlreadyOpened)),
-            (proposed("shoe", 1, 1), Outcome::Confirmed),
-            (proposed("shoe", 2, 2), Outcome::SoldOut),
+            (rig.proposed("shoe", 1, 1), Outcome::Confirmed),
+            (rig.proposed("shoe", 2, 2), Outcome::SoldOut),
             (reversed("shoe", 1), Outcome::Applied),
             (reversed("shoe", 1), Outcome::Ignored(Ignored::AlreadyReversed)),
-            (proposed("shoe", 3, 3), Outcome::Stale),
-            (proposed_in("shoe", 4, 4, 1), Outcome::Confirmed),
+            (rig.proposed("shoe", 3, 3), Outcome::Stale),
+            (rig.proposed_in("shoe", 4, 4, 1), Outcome::Confirmed),
             (
                 about(
                     "shoe",
@@ -220,34 +169,36 @@ fn every_kind_of_record_is_decided_as_the_domain_says(
                 Outcome::Applied,
             ),
             (about("shoe", Record::SalePaused { operation: operation("b") }), Outcome::Applied),
-            (proposed_in("shoe", 5, 5, 2), Outcome::Paused),
-            (about("shoe", Record::SubjectErased { buyer: buyer(4), operation: None }), Outcome::Applied),
+            (rig.proposed_in("shoe", 5, 5, 2), Outcome::Paused),
+            (erased("shoe", 4, "d"), Outcome::Applied),
+            (erased("shoe", 4, "d"), Outcome::Ignored(Ignored::AlreadyApplied)),
             (about("shoe", Record::SaleArchived { operation: operation("c") }), Outcome::Applied),
-            (proposed_in("shoe", 4, 4, 2), Outcome::Closed),
+            (rig.proposed_in("shoe", 4, 4, 2), Outcome::Closed),
         ];
         for (index, (append, expected)) in cases.into_iter().enumerate() {
             let decided = rig.decide(&handle, append).await;
             assert_eq!(decided.outcome, expected, "case {index}");
-            assert_eq!(decided.offset, index as u64 + 1);
+            assert_eq!(decided.offset, rig.offset(index as u64 + 1));
         }
     });
 }
 
 /// Rule 3.
-#[rstest]
-fn the_same_attempt_from_many_threads_is_one_order(#[values(Backend::Sqlite)] backend: Backend) {
+fn the_same_attempt_from_many_threads_is_one_order(backend: Backend) {
     let rig = Rig::plain(backend);
     on_a_thread(async { rig.decide(&rig.log.handle(), opened("shoe", 1_000)).await });
     let (confirmed, repeated) = (AtomicU32::new(0), AtomicU32::new(0));
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            let log = rig.log.clone();
+            let (log, rig) = (rig.log.clone(), &rig);
             let (confirmed, repeated) = (&confirmed, &repeated);
             scope.spawn(move || {
                 on_a_thread(async {
                     let handle = log.handle();
-                    let all: Vec<_> =
-                        (0..250).map(|_| handle.append(proposed("shoe", 1, 1)).unwrap()).collect();
+                    let all: Vec<_> = (0..250)
+                        .map(|_| handle.append(rig.proposed("shoe", 1, 1)).unwrap())
+                        .collect();
+                    rig.turn_over();
                     for undecided in all {
                         match undecided.await.unwrap().outcome {
                             Outcome::Confirmed => confirmed.fetch_add(1, Ordering::Relaxed),
@@ -265,10 +216,7 @@ fn the_same_attempt_from_many_threads_is_one_order(#[values(Backend::Sqlite)] ba
     assert_eq!((confirmed.into_inner(), repeated.into_inner()), (1, 999));
 }
 
-#[rstest]
-fn the_observer_hears_of_levels_and_decided_proposals(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn the_observer_hears_of_levels_and_decided_proposals(backend: Backend) {
     let heard = Arc::new(Mutex::new((Vec::new(), Vec::new())));
     let told = Arc::clone(&heard);
     let observer: Observer = Box::new(move |batch| {
@@ -280,19 +228,16 @@ fn the_observer_hears_of_levels_and_decided_proposals(
     on_a_thread(async {
         let handle = rig.log.handle();
         rig.decide(&handle, opened("shoe", 5)).await;
-        rig.decide(&handle, proposed("shoe", 1, 1)).await;
-        rig.decide(&handle, proposed("hat", 1, 2)).await;
+        rig.decide(&handle, rig.proposed("shoe", 1, 1)).await;
+        rig.decide(&handle, rig.proposed("hat", 1, 2)).await;
     });
     let (levels, decided) = heard.lock().clone();
     let level = |offset, remaining| Level { product: product("shoe"), offset, remaining };
-    assert_eq!(levels, [level(1, 5), level(2, 4)]);
+    assert_eq!(levels, [level(rig.offset(1), 5), level(rig.offset(2), 4)]);
     assert_eq!(decided, [(product("shoe"), buyer(1)), (product("hat"), buyer(2))]);
 }
 
-#[rstest]
-fn whoever_waits_for_a_batch_is_woken_by_it(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn whoever_waits_for_a_batch_is_woken_by_it(backend: Backend) {
     let rig = Rig::plain(backend);
     on_a_thread(async {
         let (writes, waits) = (rig.log.handle(), rig.log.handle());
@@ -314,47 +259,41 @@ fn whoever_waits_for_a_batch_is_woken_by_it(
         }
         drop(waits.next_batch());
         let next = waits.next_batch();
-        rig.decide(&writes, proposed("shoe", 1, 1)).await;
+        rig.decide(&writes, rig.proposed("shoe", 1, 1)).await;
         next.await;
     });
 }
 
-#[rstest]
-fn a_caller_that_goes_away_does_not_take_its_record_back(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn a_caller_that_goes_away_does_not_take_its_record_back(backend: Backend) {
     let rig = Rig::plain(backend);
     on_a_thread(async {
         let handle = rig.log.handle();
         rig.decide(&handle, opened("shoe", 5)).await;
-        drop(handle.append(proposed("shoe", 1, 1)).unwrap());
-        let second = rig.decide(&handle, proposed("shoe", 2, 2)).await;
-        assert_eq!(second.offset, 3);
+        drop(handle.append(rig.proposed("shoe", 1, 1)).unwrap());
+        let second = rig.decide(&handle, rig.proposed("shoe", 2, 2)).await;
+        assert_eq!(second.offset, rig.offset(3));
         assert!(rig.log.applied().find_order(&order_id(1)).is_some());
     });
 }
 
-#[rstest]
-fn log_time_never_goes_backwards_though_the_clock_does(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn log_time_never_goes_backwards_though_the_clock_does(backend: Backend) {
     let rig = Rig::plain(backend);
     on_a_thread(async {
         let handle = rig.log.handle();
-        rig.decide(&handle, opened("shoe", 5)).await;
-        rig.clock.set_ms(START_MS - 5_000);
-        let decided = rig.decide(&handle, proposed("shoe", 1, 1)).await;
-        assert_eq!(decided.log_time_ms, START_MS as u64);
-        rig.clock.set_ms(START_MS + 7);
-        let decided = rig.decide(&handle, proposed("shoe", 2, 2)).await;
-        assert_eq!(decided.log_time_ms, START_MS as u64 + 7);
+        let first = rig.decide(&handle, opened("shoe", 5)).await.log_time_ms;
+        rig.set_clock(-5_000);
+        let second = rig.decide(&handle, rig.proposed("shoe", 1, 1)).await.log_time_ms;
+        assert!(second >= first, "{second} after {first}");
+        rig.set_clock(7);
+        let third = rig.decide(&handle, rig.proposed("shoe", 2, 2)).await.log_time_ms;
+        assert!(third >= second, "{third} after {second}");
+        if !rig.stamps_its_own_time() {
+            assert_eq!([first, second, third], [0, 0, 7].map(|ms| START_MS as u64 + ms));
+        }
     });
 }
 
-#[rstest]
-fn what_could_not_be_read_back_is_not_appended(
-    #[values(Backend::Sqlite, Backend::Memory)] backend: Backend,
-) {
+fn what_could_not_be_read_back_is_not_appended(backend: Backend) {
     let rig = Rig::plain(backend);
     on_a_thread(async {
         let handle = rig.log.handle();
@@ -368,6 +307,59 @@ fn what_could_not_be_read_back_is_not_appended(
         assert_eq!(refused, Some(NotAppended::Invalid));
     });
 }
+
+fn a_log_that_has_stopped_takes_nothing_and_leaves_nobody_waiting(backend: Backend) {
+    let rig = Rig::plain(backend);
+    on_a_thread(async {
+        let handle = rig.log.handle();
+        rig.decide(&handle, opened("shoe", 100)).await;
+        let waiting: Vec<_> =
+            (1..=50).map(|n| handle.append(rig.proposed("shoe", n, n)).unwrap()).collect();
+        rig.stop();
+        for undecided in waiting {
+            match undecided.await {
+                Ok(decided) => assert_eq!(decided.outcome, Outcome::Confirmed),
+                Err(Lost) => {}
+            }
+        }
+        let refused = handle.append(rig.proposed("shoe", 51, 51)).err();
+        assert_eq!(refused, Some(NotAppended::Stopped));
+    });
+}
+
+/// Each promise, kept by each backend.
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        contract!(embedded: Sqlite, $($promise),+);
+        contract!(memory_log: Memory, $($promise),+);
+        #[cfg(feature = "distributed")]
+        contract!(broker: Kafka, $($promise),+);
+    };
+    ($name:ident: $backend:ident, $($promise:ident),+) => {
+        mod $name {
+            use super::rig::Backend;
+
+            $(
+                #[test]
+                fn $promise() {
+                    super::$promise(Backend::$backend);
+                }
+            )+
+        }
+    };
+}
+
+contract!(
+    outcomes_come_back_in_log_order_and_the_state_has_them,
+    every_kind_of_record_is_decided_as_the_domain_says,
+    the_same_attempt_from_many_threads_is_one_order,
+    the_observer_hears_of_levels_and_decided_proposals,
+    whoever_waits_for_a_batch_is_woken_by_it,
+    a_caller_that_goes_away_does_not_take_its_record_back,
+    log_time_never_goes_backwards_though_the_clock_does,
+    what_could_not_be_read_back_is_not_appended,
+    a_log_that_has_stopped_takes_nothing_and_leaves_nobody_waiting,
+);
 
 /// What the simulation needs of the log in memory beyond the contract.
 #[test]

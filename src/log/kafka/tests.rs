@@ -1,4 +1,4 @@
 //! The log on the real Kafka, as `cargo xtask stack up` starts it.
 
 mod broker;
-mod rig;
+pub(in crate::log) mod rig;

@@ -18,16 +18,16 @@ use crate::keys::seal::tests::test_pair;
 use crate::log::kafka::client::{Context, client_config};
 use crate::log::kafka::{FatalError, KafkaLog, Parts, StartError};
 use crate::log::tests::{buyer, keys, order_id, product};
-use crate::log::{Append, Decided, LogHandle, OrderLog};
+use crate::log::{Append, Decided, LogHandle, Observer, OrderLog};
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{OrderProposed, Record};
 use crate::snapshot::Snapshot;
 
-pub(super) const PARTITIONS: u32 = 3;
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+pub(in crate::log) const PARTITIONS: u32 = 3;
+pub(in crate::log) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The settings that a topic must have on the one broker of the stack.
-pub(super) const SETTINGS: [(&str, &str); 6] = [
+pub(in crate::log) const SETTINGS: [(&str, &str); 6] = [
     ("cleanup.policy", "delete"),
     ("retention.ms", "-1"),
     ("retention.bytes", "-1"),
@@ -65,7 +65,7 @@ fn config(username: &str, password: &str) -> Config {
 }
 
 /// What administrators do, in a blocking way.
-pub(super) struct Admin {
+pub(in crate::log) struct Admin {
     client: AdminClient<Context>,
     runtime: tokio::runtime::Runtime,
 }
@@ -77,7 +77,7 @@ impl Admin {
         Self { client, runtime: tokio::runtime::Builder::new_current_thread().build().unwrap() }
     }
 
-    pub(super) fn create(&self, topic: &str, settings: &[(&str, &str)]) {
+    pub(in crate::log) fn create(&self, topic: &str, settings: &[(&str, &str)]) {
         let replication = TopicReplication::Fixed(1);
         let mut new = NewTopic::new(topic, PARTITIONS as i32, replication);
         for (name, value) in settings {
@@ -87,12 +87,12 @@ impl Admin {
         self.runtime.block_on(created).unwrap()[0].as_ref().unwrap();
     }
 
-    pub(super) fn delete(&self, topic: &str) {
+    pub(in crate::log) fn delete(&self, topic: &str) {
         let deleted = self.client.delete_topics(&[topic], &options());
         self.runtime.block_on(deleted).unwrap()[0].as_ref().unwrap();
     }
 
-    pub(super) fn add_partitions(&self, topic: &str, count: usize) {
+    pub(in crate::log) fn add_partitions(&self, topic: &str, count: usize) {
         let more = NewPartitions::new(topic, count);
         let added = self.client.create_partitions([&more], &options());
         self.runtime.block_on(added).unwrap()[0].as_ref().unwrap();
@@ -104,24 +104,24 @@ fn options() -> AdminOptions {
 }
 
 /// A topic that goes when this goes.
-pub(super) struct Rig {
+pub(in crate::log) struct Rig {
     pub config: Config,
     pub admin: Admin,
     pub clock: Clock,
 }
 
 impl Rig {
-    pub(super) fn new() -> Self {
+    pub(in crate::log) fn new() -> Self {
         Self::with_settings(&SETTINGS)
     }
 
-    pub(super) fn with_settings(settings: &[(&str, &str)]) -> Self {
+    pub(in crate::log) fn with_settings(settings: &[(&str, &str)]) -> Self {
         let rig = Self::without_topic();
         rig.admin.create(&rig.config.kafka.topic, settings);
         rig
     }
 
-    pub(super) fn without_topic() -> Self {
+    pub(in crate::log) fn without_topic() -> Self {
         let mut random = [0; 8];
         aws_lc_rs::rand::fill(&mut random).unwrap();
         let mut config = config("ingestion-api", "FLUX_GATE__KAFKA__PASSWORD");
@@ -130,15 +130,15 @@ impl Rig {
     }
 
     /// A node that starts from nothing.
-    pub(super) fn node(&self) -> Node {
+    pub(in crate::log) fn node(&self) -> Node {
         self.node_from(Snapshot::default()).unwrap()
     }
 
-    pub(super) fn node_from(&self, snapshot: Snapshot) -> Result<Node, StartError> {
+    pub(in crate::log) fn node_from(&self, snapshot: Snapshot) -> Result<Node, StartError> {
         self.start(snapshot, keys(), true)
     }
 
-    pub(super) fn start(
+    pub(in crate::log) fn start(
         &self,
         snapshot: Snapshot,
         key_fingerprints: KeyFingerprints,
@@ -154,8 +154,27 @@ impl Rig {
         Ok(Node { log, fatal })
     }
 
+    /// The log of a node that serves operators, for the tests of the contract.
+    pub(in crate::log) fn log(
+        &self,
+        queue_records_max: usize,
+        clock: Clock,
+        observer: Observer,
+    ) -> KafkaLog {
+        let mut config = self.config.clone();
+        config.data.queue_records_max = queue_records_max;
+        let parts = Parts {
+            keys: test_keys(true),
+            sealer: Some(test_pair().0),
+            snapshot: Snapshot::default(),
+            key_fingerprints: keys(),
+        };
+        let fatal = Box::new(|error| panic!("the log failed: {error}"));
+        KafkaLog::start(&config, parts, clock, observer, fatal).unwrap()
+    }
+
     /// Buyer `by` proposes order `n` now; the buyer's user id is `user-<by>`.
-    pub(super) fn proposed(&self, name: &str, n: u32, by: u32) -> Append {
+    pub(in crate::log) fn proposed(&self, name: &str, n: u32, by: u32) -> Append {
         let record = Record::OrderProposed(OrderProposed {
             order_id: order_id(n),
             buyer: buyer(by),
@@ -168,7 +187,7 @@ impl Rig {
     }
 
     /// Whatever somebody with a node's rights on Kafka, but without its keys, can send.
-    pub(super) fn send_raw(&self, raw: &[Raw<'_>]) {
+    pub(in crate::log) fn send_raw(&self, raw: &[Raw<'_>]) {
         let producer: BaseProducer = client_config(&self.config).create().unwrap();
         for raw in raw {
             let mut headers = OwnedHeaders::new();
@@ -188,7 +207,7 @@ impl Rig {
 
 impl Rig {
     /// The values of all messages, by partition.
-    pub(super) fn read_all(&self) -> Vec<Vec<u8>> {
+    pub(in crate::log) fn read_all(&self) -> Vec<Vec<u8>> {
         let consumer =
             super::super::start::consumer(&self.config, &[0; PARTITIONS as usize]).unwrap();
         let mut values = Vec::new();
@@ -208,7 +227,7 @@ impl Drop for Rig {
 
 /// A message as it comes.
 #[derive(Clone, Copy)]
-pub(super) struct Raw<'a> {
+pub(in crate::log) struct Raw<'a> {
     pub partition: i32,
     pub key: &'a [u8],
     pub value: &'a [u8],
@@ -216,18 +235,18 @@ pub(super) struct Raw<'a> {
 }
 
 /// A running log, and why it ended if it did.
-pub(super) struct Node {
+pub(in crate::log) struct Node {
     pub log: KafkaLog,
     pub fatal: Arc<Mutex<Option<FatalError>>>,
 }
 
 impl Node {
-    pub(super) fn handle(&self) -> LogHandle {
+    pub(in crate::log) fn handle(&self) -> LogHandle {
         OrderLog::Kafka(self.log.clone()).handle()
     }
 
     /// What the ledger would hold, had a worker come as far as this node.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(in crate::log) fn snapshot(&self) -> Snapshot {
         let applied = self.log.applied();
         let sales = applied.products().into_iter().map(|product| {
             let sale = applied.with_state(&product, |state| state.snapshot());
@@ -237,7 +256,7 @@ impl Node {
     }
 
     /// Waits until this holds.
-    pub(super) fn wait_until(&self, what: &str, holds: impl Fn(&KafkaLog) -> bool) {
+    pub(in crate::log) fn wait_until(&self, what: &str, holds: impl Fn(&KafkaLog) -> bool) {
         for _ in 0..1_000 {
             if holds(&self.log) {
                 return;
@@ -248,13 +267,13 @@ impl Node {
     }
 
     /// Waits for the end by an error, and returns its words.
-    pub(super) fn wait_for_fatal(&self) -> String {
+    pub(in crate::log) fn wait_for_fatal(&self) -> String {
         self.wait_until("the end of the log", |_| self.fatal.lock().is_some());
         self.fatal.lock().as_ref().unwrap().to_string()
     }
 }
 
-pub(super) async fn decide(handle: &LogHandle, append: Append) -> Decided {
+pub(in crate::log) async fn decide(handle: &LogHandle, append: Append) -> Decided {
     let decided = tokio::time::timeout(TIMEOUT, handle.append(append).unwrap()).await;
     decided.expect("a decision comes within the time").unwrap()
 }

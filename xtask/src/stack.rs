@@ -14,6 +14,7 @@ mod process;
 mod redis;
 mod run;
 mod secrets;
+mod services;
 mod state;
 mod tls;
 mod tools;
@@ -27,6 +28,7 @@ use rustix::process::Signal;
 
 #[allow(unused_imports, reason = "for the tests' own commands")]
 pub use faults::{cont, kill, start, stop};
+pub use services::Services;
 pub use state::{State, environment_file};
 pub use tools::{can_install, install};
 

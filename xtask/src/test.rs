@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use crate::attack;
 use crate::stack;
 use crate::step::{self, Outcome};
 use crate::workspace::{self, cargo};
@@ -38,7 +39,7 @@ impl Step {
     }
 }
 
-/// Everything is tested with the parts of many nodes built in; the attacks build the program without.
+/// Everything is tested with the parts of many nodes built in.
 const FEATURES: [&str; 2] = ["--features", "flux-gate/distributed,xtask/distributed"];
 
 const STEPS: &[Step] = &[
@@ -52,7 +53,7 @@ const STEPS: &[Step] = &[
     Step::new("examples in the documentation", doc_tests),
     Step::new("documentation", documentation),
     Step::new("alert rules", alert_rules),
-    Step::new("attacks", attacks),
+    Step::with_services("attacks", attacks),
     Step::new("planted bugs", planted),
     Step::new("licences, advisories", deny),
 ];
@@ -70,7 +71,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut services = None;
     for step in STEPS.iter().filter(wanted) {
         if step.needs_services && services.is_none() {
-            services = Some(Services::start()?);
+            services = Some(stack::Services::start()?);
         }
         let outcome = run_step(step)?;
         let stop = outcome.is_failure() && !options.keep_going;
@@ -92,29 +93,6 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     println!("in {} s", begun.elapsed().as_secs());
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The real Redis, Kafka and PostgreSQL, one stack for all steps. Services that run already are used and left.
-struct Services {
-    ours: bool,
-}
-
-impl Services {
-    fn start() -> anyhow::Result<Self> {
-        let ours = !stack::State::load()?.is_some_and(|state| stack::is_up(&state));
-        stack::up(&stack::UpOptions::default())?;
-        Ok(Self { ours })
-    }
-}
-
-impl Drop for Services {
-    fn drop(&mut self) {
-        if self.ours
-            && let Err(error) = stack::down(false)
-        {
-            eprintln!("the services could not be stopped: {error:#}");
-        }
-    }
 }
 
 fn run_step(step: &Step) -> anyhow::Result<Outcome> {
@@ -174,8 +152,10 @@ fn lints(name: &str) -> anyhow::Result<Outcome> {
     step::check(name, cargo().args(lints).args(FEATURES).args(["--", "-D", "warnings"]))
 }
 
+/// Also the programs themselves, so that the attacks come by one that has those on the stores built in.
 fn build(name: &str) -> anyhow::Result<Outcome> {
-    step::check(name, cargo().args(["test", "--workspace", "--no-run"]).args(FEATURES))
+    let all = ["build", "--workspace", "--bins", "--tests"];
+    step::check(name, cargo().args(all).args(FEATURES))
 }
 
 fn unit(name: &str) -> anyhow::Result<Outcome> {
@@ -240,7 +220,14 @@ fn alert_rules(name: &str) -> anyhow::Result<Outcome> {
 
 /// By this program as a process of its own, so that its table goes into the step's file.
 fn attacks(name: &str) -> anyhow::Result<Outcome> {
-    let output = step::run(name, this_program()?.arg("attack"))?;
+    // The step may run by itself, and then by a program without the attacks on the stores.
+    let built = build(name)?;
+    if built.is_failure() {
+        return Ok(built);
+    }
+    let mut attack = this_program()?;
+    attack.arg("attack").env(attack::PROGRAM_VARIABLE, workspace::target().join("debug/flux-gate"));
+    let output = step::run(name, with_services(&mut attack)?)?;
     let blocked = output.text.lines().filter(|line| line.ends_with("  yes")).count() as u64;
     let succeeded = output.text.lines().filter(|line| line.ends_with("  NO")).count() as u64;
     // A harness that could not run is a failure too.

@@ -5,9 +5,9 @@
 //!
 //! [`faults`] breaks one thing after the other under load and checks rules 1 to 6 by the contract alone.
 
-mod attacks;
 mod cluster;
 mod crowd;
 mod faults;
+mod other_keys;
 mod sale;
 mod stack;

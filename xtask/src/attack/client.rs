@@ -1,6 +1,7 @@
 //! What is attacked, and the few calls that attacks are made of.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -27,10 +28,13 @@ pub struct Target {
     pub client: Signer,
     /// What only our own servers have.
     pub own: Option<Own>,
+    /// Many nodes on the real stores, if they are attacked.
+    #[cfg(feature = "distributed")]
+    pub stores: Option<anyhow::Result<Box<super::stores::Stores>>>,
     /// Whether it is on this machine, so that loopback addresses can be chosen freely.
     local: bool,
     clock: Clock,
-    next: AtomicU32,
+    next: Arc<AtomicU32>,
     run: u64,
 }
 
@@ -102,9 +106,39 @@ impl Target {
         let clock = Clock::system();
         let run = clock.unix_ms();
         let admin_token = admin_token.to_owned();
-        let next = AtomicU32::new(1);
-        let (own, local) = (None, false);
-        Self { public, operator, admin_token, client, own, local, clock, next, run }
+        let next = Arc::new(AtomicU32::new(1));
+        Self {
+            public,
+            operator,
+            admin_token,
+            client,
+            own: None,
+            #[cfg(feature = "distributed")]
+            stores: None,
+            local: false,
+            clock,
+            next,
+            run,
+        }
+    }
+
+    /// Another node of the same deployment: names stay unique over both.
+    #[cfg(feature = "distributed")]
+    pub fn beside(&self, public: SocketAddr, operator: SocketAddr) -> Self {
+        Self { next: Arc::clone(&self.next), run: self.run, ..Self::local(public, operator, None) }
+    }
+
+    /// Many nodes on the real stores.
+    ///
+    /// # Errors
+    /// They could not be started.
+    #[cfg(feature = "distributed")]
+    pub fn stores(&self) -> anyhow::Result<&super::stores::Stores> {
+        match &self.stores {
+            Some(Ok(stores)) => Ok(stores),
+            Some(Err(error)) => anyhow::bail!("{error:#}"),
+            None => anyhow::bail!("needs nodes of our own on the real stores"),
+        }
     }
 
     /// The time in Unix milliseconds.

@@ -4,6 +4,10 @@
 //! what it got; the command fails if one succeeds, or if it could not be carried out. To add one, add a row
 //! to the list of a file in `list/`.
 //!
+//! Built with the feature `distributed` it also attacks by way of Redis, Kafka and PostgreSQL: two nodes and a
+//! worker on the services of `cargo xtask stack` (those that `FLUX_GATE_STACK` names, those that run, or some that
+//! are started now). Without it, it says that these attacks are not built in.
+//!
 //! Before the attacks stand the controls: honest calls that must succeed, since everything is "blocked" by
 //! a server that refuses all.
 
@@ -17,9 +21,13 @@ mod jwt;
 mod list;
 mod report;
 mod servers;
+#[cfg(feature = "distributed")]
+mod stores;
 mod verdict;
 
 use crate::support;
+
+pub use servers::PROGRAM_VARIABLE;
 
 use client::Target;
 use servers::Servers;
@@ -59,6 +67,17 @@ impl Attack {
     ) -> Self {
         Self { name, owasp, expected, needs: Needs::Own, run }
     }
+
+    /// An attack by way of Redis, Kafka or PostgreSQL.
+    #[cfg(feature = "distributed")]
+    const fn on_stores(
+        name: &'static str,
+        owasp: &'static str,
+        expected: &'static str,
+        run: fn(&Target) -> anyhow::Result<Got>,
+    ) -> Self {
+        Self { name, owasp, expected, needs: Needs::Stores, run }
+    }
 }
 
 /// What an attack needs.
@@ -68,6 +87,19 @@ pub enum Needs {
     Contract,
     /// A server that we have configured: trusted proxies, issuers of JWTs, short times.
     Own,
+    /// Many nodes of ours, on the real stores.
+    #[cfg(feature = "distributed")]
+    Stores,
+}
+
+impl Needs {
+    /// Whether it comes by way of the stores.
+    fn stores(self) -> bool {
+        #[cfg(feature = "distributed")]
+        return self == Self::Stores;
+        #[cfg(not(feature = "distributed"))]
+        false
+    }
 }
 
 /// An attack that was carried out.
@@ -86,9 +118,10 @@ pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
         for attack in list::all() {
             println!("{:10} {}", attack.owasp, attack.name);
         }
+        report::left_out(NOT_BUILT_IN);
         return Ok(true);
     }
-    let (servers, target) = match &options.url {
+    let (servers, mut target) = match &options.url {
         Some(url) => (None, options.target(url)?),
         None => {
             let (servers, target) = Servers::start()?;
@@ -96,27 +129,58 @@ pub fn run(arguments: &[String]) -> anyhow::Result<bool> {
         }
     };
     list::controls(&target).context("an honest call fails, so no attack would tell anything")?;
+    let wanted: Vec<_> = list::all().filter(|attack| options.wants(attack)).collect();
+    start_stores(&mut target, &wanted);
     let mut done = Vec::new();
-    for attack in list::all() {
-        let wanted = options.only.as_ref().is_none_or(|part| attack.name.contains(part.as_str()));
-        if !wanted || (attack.needs == Needs::Own && servers.is_none()) {
-            continue;
-        }
+    for attack in wanted {
         let got = (attack.run)(&target)
             .unwrap_or_else(|error| Got::of(false, format!("could not be carried out: {error:#}")));
+        if options.verbose {
+            eprintln!("{:6.1} s  {}: {}", target.seconds(), attack.name, got.what);
+        }
         done.push(Done { attack, got });
     }
     list::controls(&target).context("after the attacks an honest call fails")?;
     if let Some(servers) = &servers {
         done.extend(list::aftermath(servers));
     }
+    #[cfg(feature = "distributed")]
+    if let Some(Ok(stores)) = &target.stores {
+        done.extend(list::stores::aftermath(stores));
+    }
     if options.json {
-        report::json(&done)?;
+        report::json(&done, options.left_out())?;
     } else {
         report::table(&done);
+        report::left_out(options.left_out());
     }
     Ok(done.iter().all(|done| done.got.blocked))
 }
+
+/// Starts many nodes for those that need them. If they do not start, these could not be carried out, and fail.
+#[cfg(feature = "distributed")]
+fn start_stores(target: &mut Target, wanted: &[&Attack]) {
+    if wanted.iter().any(|attack| attack.needs.stores()) {
+        let started = stores::Stores::start().and_then(|stores| {
+            list::stores::controls(&stores).context("an honest call to one of many nodes fails")?;
+            Ok(Box::new(stores))
+        });
+        target.stores = Some(started);
+    }
+}
+
+#[cfg(not(feature = "distributed"))]
+fn start_stores(_: &mut Target, _: &[&Attack]) {}
+
+/// What is not in this build, to be said; nothing of it counts as blocked.
+const NOT_BUILT_IN: Option<&str> = if cfg!(feature = "distributed") {
+    None
+} else {
+    Some(
+        "the attacks by way of Redis, Kafka and PostgreSQL are not built in: \
+         cargo run --package xtask --features distributed -- attack",
+    )
+};
 
 #[derive(Default)]
 struct Options {
@@ -125,14 +189,16 @@ struct Options {
     client: Option<String>,
     token_file: Option<PathBuf>,
     only: Option<String>,
+    stores: bool,
+    verbose: bool,
     json: bool,
     list: bool,
 }
 
 const USAGE: &str = "\
-cargo xtask attack [--json] [--list] [--only PART-OF-NAME]
+cargo xtask attack [--json] [--list] [--verbose] [--only PART-OF-NAME] [--stores]
                    [--url IP:PORT --admin IP:PORT --client ID:SECRET --admin-token-file FILE]
-The client needs the roles order and session.";
+The client needs the roles order and session. --stores: only those by way of Redis, Kafka and PostgreSQL.";
 
 impl Options {
     fn parse(arguments: &[String]) -> anyhow::Result<Self> {
@@ -144,6 +210,8 @@ impl Options {
             match argument.as_str() {
                 "--json" => options.json = true,
                 "--list" => options.list = true,
+                "--stores" => options.stores = true,
+                "--verbose" => options.verbose = true,
                 "--only" => options.only = Some(value()?.clone()),
                 "--url" => options.url = Some(address(value()?)?),
                 "--admin" => options.admin = Some(address(value()?)?),
@@ -153,6 +221,21 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// What was not carried out, in words.
+    fn left_out(&self) -> Option<&'static str> {
+        match &self.url {
+            Some(_) => Some("left out: attacks that need servers and stores of our own"),
+            None => NOT_BUILT_IN,
+        }
+    }
+
+    /// Somebody else's server is spared what needs one of ours.
+    fn wants(&self, attack: &Attack) -> bool {
+        let named = self.only.as_ref().is_none_or(|part| attack.name.contains(part.as_str()));
+        let ours = attack.needs == Needs::Contract || self.url.is_none();
+        named && ours && (!self.stores || attack.needs.stores())
     }
 
     fn target(&self, url: &SocketAddr) -> anyhow::Result<Target> {

@@ -27,6 +27,13 @@ pub fn table(done: &[Done]) {
     }
 }
 
+/// Says what was not carried out.
+pub fn left_out(what: Option<&str>) {
+    if let Some(what) = what {
+        println!("{what}");
+    }
+}
+
 fn row(Done { attack, got }: &Done) -> [String; 5] {
     let cut = |text: &str| text.chars().take(CELL_CHARS_MAX).collect::<String>();
     [
@@ -38,11 +45,11 @@ fn row(Done { attack, got }: &Done) -> [String; 5] {
     ]
 }
 
-/// One JSON object.
+/// One JSON object; `leftOut` says what was not carried out.
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn json(done: &[Done]) -> anyhow::Result<()> {
+pub fn json(done: &[Done], left_out: Option<&str>) -> anyhow::Result<()> {
     let attacks: Vec<serde_json::Value> = done
         .iter()
         .map(|Done { attack, got }| {
@@ -56,7 +63,11 @@ pub fn json(done: &[Done]) -> anyhow::Result<()> {
         })
         .collect();
     let blocked = done.iter().all(|done| done.got.blocked);
-    let report = serde_json::json!({ "allBlocked": blocked, "attacks": attacks });
+    let report = serde_json::json!({
+        "allBlocked": blocked,
+        "attacks": attacks,
+        "leftOut": left_out,
+    });
     println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
 }

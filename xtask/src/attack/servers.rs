@@ -2,7 +2,6 @@
 //! without limits on rates.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::digest;
@@ -11,7 +10,10 @@ use tempfile::TempDir;
 use super::client::{CLIENTS, OPERATORS, Own, Target};
 use super::jwt::{self, Issuers};
 use super::support::server::Server;
+use crate::workspace;
 
+/// Names the program to attack; without it it is built.
+pub const PROGRAM_VARIABLE: &str = "FLUX_GATE_PROGRAM";
 /// The trusted proxies of our server.
 pub const PROXIES: &str = "127.9.0.0/16";
 /// An origin that browsers may call from.
@@ -49,7 +51,7 @@ impl Servers {
     /// # Errors
     /// It does not build, or they do not start.
     pub fn start() -> anyhow::Result<(Self, Target)> {
-        let program = build()?;
+        let program = program()?;
         let directory = TempDir::with_prefix("flux-gate-attack-")?;
         let issuers = Issuers::make()?;
         for (name, pem) in [("es.pem", issuers.es_pem()?), ("rs.pem", issuers.rs_pem()?)] {
@@ -70,22 +72,30 @@ impl Servers {
     }
 }
 
-/// Builds the program with the profile of this one and says where it is.
-fn build() -> anyhow::Result<PathBuf> {
+/// The program to attack: the one that is named, or one that is built now with the profile of this one.
+pub fn program() -> anyhow::Result<PathBuf> {
+    if let Some(program) = std::env::var_os(PROGRAM_VARIABLE) {
+        return Ok(program.into());
+    }
     let here = std::env::current_exe()?;
     let directory = here.parent().context("a program is in a directory")?;
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--quiet", "--package", "flux-gate", "--bin", "flux-gate"];
-    let built = Command::new(cargo).args(arguments).args(["--profile", profile]).status()?;
+    let mut build = workspace::cargo();
+    build.args(arguments).args(["--profile", profile]);
+    if cfg!(feature = "distributed") {
+        build.args(["--features", "distributed"]);
+    }
+    let built = build.status()?;
     ensure!(built.success(), "the program does not build");
     Ok(directory.join("flux-gate"))
 }
 
-const OPEN_KEYS: &str = "
+/// No limits on rates.
+pub const OPEN_KEYS: &str = "
 [limits]
 ip_per_second = 0
 fingerprint_per_second = 0
@@ -125,8 +135,8 @@ pass_lifetime_seconds = 1
     )
 }
 
-/// Clients, operators and issuers.
-fn rows(directory: &TempDir) -> String {
+/// The API clients and operators.
+pub fn people() -> String {
     let mut rows = String::new();
     for (id, secret, roles) in CLIENTS {
         rows +=
@@ -138,6 +148,12 @@ fn rows(directory: &TempDir) -> String {
             "[[admin.tokens]]\nname = \"{name}\"\nrole = \"{name}\"\ntoken_sha256 = \"{sha256}\"\n"
         );
     }
+    rows
+}
+
+/// Clients, operators and issuers.
+fn rows(directory: &TempDir) -> String {
+    let mut rows = people();
     let file = |name: &str| format!("key_file = \"{}\"", directory.path().join(name).display());
     let keys = [
         (jwt::HS_ISSUER, "HS256", format!("key = \"{}\"", jwt::HS_SECRET)),

@@ -16,7 +16,7 @@ use crate::workspace;
 mod client;
 mod disk;
 #[cfg(feature = "distributed")]
-mod distributed;
+pub mod distributed;
 pub mod echo;
 mod million;
 #[cfg(feature = "distributed")]

@@ -17,27 +17,26 @@ static NOTHING_PERSONAL: Attack =
 /// Looks at what the attacks left behind.
 pub fn aftermath(servers: &Servers) -> Vec<Done> {
     let all = [&servers.usual, &servers.hasty, &servers.open];
+    let logs = all.map(Server::log);
+    let of = |look: fn(&str) -> Got| Got::all(logs.iter().map(|log| look(log)));
     vec![
-        Done { attack: &NO_PANIC, got: Got::all(all.map(no_panic)) },
-        Done { attack: &LOG_LINES, got: Got::all(all.map(log_lines)) },
-        Done { attack: &NOTHING_PERSONAL, got: Got::all(all.map(nothing_personal)) },
+        Done { attack: &NO_PANIC, got: of(no_panic) },
+        Done { attack: &LOG_LINES, got: of(log_lines) },
+        Done { attack: &NOTHING_PERSONAL, got: of(nothing_personal) },
     ]
 }
 
-fn no_panic(server: &Server) -> Got {
-    let log = server.log();
+pub(super) fn no_panic(log: &str) -> Got {
     let bad = log.lines().find(|line| line.contains("panic") || line.contains("\"ERROR\""));
     Got::of(bad.is_none(), bad.unwrap_or("none"))
 }
 
-fn log_lines(server: &Server) -> Got {
-    let log = server.log();
+pub(super) fn log_lines(log: &str) -> Got {
     let bad = log.lines().find(|line| serde_json::from_str::<serde_json::Value>(line).is_err());
     Got::of(bad.is_none(), bad.unwrap_or("all are"))
 }
 
-fn nothing_personal(server: &Server) -> Got {
-    let log = server.log();
+pub(super) fn nothing_personal(log: &str) -> Got {
     let secrets = CLIENTS.iter().map(|(_, secret, _)| *secret);
     let tokens = OPERATORS.iter().map(|(_, token)| *token);
     // Users are named u-…, j-… and mallory; clients come from 127.1.… and name 198.….

@@ -19,13 +19,21 @@ mod replay;
 mod sessions;
 mod signature;
 mod smuggling;
+#[cfg(feature = "distributed")]
+pub mod stores;
 mod tokens;
 
 pub use aftermath::aftermath;
 
+/// Those by way of the stores.
+#[cfg(feature = "distributed")]
+const STORES: &[&[Attack]] = &stores::ATTACKS;
+#[cfg(not(feature = "distributed"))]
+const STORES: &[&[Attack]] = &[];
+
 /// All attacks, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Attack> {
-    let lists: [&'static [Attack]; 11] = [
+    let lists: &'static [&'static [Attack]] = &[
         signature::ATTACKS,
         sessions::ATTACKS,
         tokens::ATTACKS,
@@ -38,7 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         addresses::ATTACKS,
         exhaustion::ATTACKS,
     ];
-    lists.into_iter().flatten()
+    lists.iter().chain(STORES).copied().flatten()
 }
 
 /// Honest calls, which must succeed.

@@ -224,10 +224,11 @@ pub const ATTACKS: &[Attack] = &[
         let what = format!("{written} times 10,000 taken; stopped: {stopped}; never ended");
         Ok(Got::of(false, what))
     }),
-    Attack::new(
+    Attack::on_ours(
         "flood of refused orders while others buy",
         "OAT-015",
         "the others are served",
+        // Whoever shares the flood's address shares its rate, and elsewhere we have one address.
         |t| {
             let product = t.sale(30)?;
             let public = t.public;

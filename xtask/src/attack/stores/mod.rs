@@ -24,10 +24,12 @@ use crate::stack::{Services, environment_file};
 pub mod config;
 pub mod forged;
 mod processes;
+mod redis_client;
 pub mod scene;
 
 use config::Who;
 use processes::Worker;
+use redis_client::Redis;
 
 /// Names the file with the environment of stores that run already.
 const STACK_VARIABLE: &str = "FLUX_GATE_STACK";
@@ -208,11 +210,7 @@ impl Stores {
     }
 
     fn connect_redis(&self, url: &str) -> anyhow::Result<Redis> {
-        let ca_file = self.stack.get("FLUX_GATE__REDIS__CA_FILE")?;
-        let certificates =
-            redis::TlsCertificates { client_tls: None, root_cert: Some(std::fs::read(ca_file)?) };
-        let client = redis::Client::build_with_tls(url, certificates)?;
-        Ok(Redis(client.get_connection_with_timeout(STORE_TIMEOUT)?))
+        Redis::connect(url, self.stack.get("FLUX_GATE__REDIS__CA_FILE")?)
     }
 
     /// SQL as the user of this URL: whether it was done, and what was said.
@@ -299,45 +297,11 @@ impl Drop for Stores {
     fn drop(&mut self) {
         // Whoever goes on with the same services finds them as they were.
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
-        let dropped = self.stack.psql("flux_gate").and_then(|mut psql| psql.execute(&sql));
-        if let Err(error) = dropped.and_then(|()| remove_topics(&self.stack, &self.topic)) {
+        let superuser = self.stack.get("STACK_DATABASE_SUPERUSER_URL");
+        let dropped = superuser.and_then(|url| self.sql_at(url, &sql));
+        if let Err(error) = dropped.and_then(|_| remove_topics(&self.stack, &self.topic)) {
             eprintln!("{} stays in Kafka or PostgreSQL: {error:#}", self.topic);
         }
-    }
-}
-
-/// A connection to Redis.
-pub struct Redis(redis::Connection);
-
-impl Redis {
-    /// A command: its answer, or the word of the refusal.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn ask(&mut self, command: &[&str]) -> anyhow::Result<Result<String, String>> {
-        let (name, arguments) = command.split_first().context("a command has a name")?;
-        let mut asked = redis::cmd(name);
-        for argument in arguments {
-            asked.arg(argument);
-        }
-        match asked.query::<redis::Value>(&mut self.0) {
-            Ok(answer) => Ok(Ok(shown(&answer))),
-            Err(error) => match error.code() {
-                Some(code) => Ok(Err(format!("{code} {}", error.detail().unwrap_or_default()))),
-                None => Err(error.into()),
-            },
-        }
-    }
-}
-
-fn shown(answer: &redis::Value) -> String {
-    match answer {
-        redis::Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        redis::Value::SimpleString(text) => text.clone(),
-        redis::Value::Int(number) => number.to_string(),
-        redis::Value::Nil => "nothing".to_owned(),
-        redis::Value::Okay => "OK".to_owned(),
-        other => format!("{other:?}"),
     }
 }
 

@@ -47,9 +47,7 @@ pub const ATTACKS: &[Attack] = &[
         administrate(t, |admin, run| {
             let topic = NewTopic::new("stolen", 1, TopicReplication::Fixed(1));
             let done = run.block_on(admin.create_topics([&topic], &admin_options()));
-            first(
-                done.map(|all| all.into_iter().map(|one| one.map(drop).map_err(|(_, code)| code))),
-            )
+            first(done.map(|all| all.into_iter().map(said_of)))
         })
     }),
     Attack::on_stores("topic made by asking for it", "API8", "there is none", |t| {
@@ -69,30 +67,19 @@ pub const ATTACKS: &[Attack] = &[
     Attack::on_stores("topic of orders deleted", "API8", REFUSED, |t| {
         administrate(t, |admin, run| {
             let done = run.block_on(admin.delete_topics(&[ORDERS], &admin_options()));
-            first(
-                done.map(|all| all.into_iter().map(|one| one.map(drop).map_err(|(_, code)| code))),
-            )
+            first(done.map(|all| all.into_iter().map(said_of)))
         })
     }),
     Attack::on_stores("partitions added to the topic of orders", "API8", REFUSED, |t| {
         administrate(t, |admin, run| {
             let more = NewPartitions::new(ORDERS, 12);
             let done = run.block_on(admin.create_partitions([&more], &admin_options()));
-            first(
-                done.map(|all| all.into_iter().map(|one| one.map(drop).map_err(|(_, code)| code))),
-            )
+            first(done.map(|all| all.into_iter().map(said_of)))
         })
     }),
     Attack::on_stores("topic of orders made forgetful", "API8", REFUSED, |t| {
-        administrate(t, |admin, run| {
-            let change = AlterConfig::new(ResourceSpecifier::Topic(ORDERS))
-                .set("retention.ms", "1000")
-                .set("message.timestamp.type", "CreateTime");
-            let done = run.block_on(admin.alter_configs([&change], &admin_options()));
-            first(
-                done.map(|all| all.into_iter().map(|one| one.map(drop).map_err(|(_, code)| code))),
-            )
-        })
+        let settings = [("retention.ms", "1000"), ("message.timestamp.type", "CreateTime")];
+        settings_stay(t.stores()?, ResourceSpecifier::Topic(ORDERS), &settings)
     }),
     Attack::on_stores("records deleted from the topic of orders", "API8", REFUSED, |t| {
         administrate(t, |admin, run| {
@@ -109,14 +96,8 @@ pub const ATTACKS: &[Attack] = &[
         })
     }),
     Attack::on_stores("broker's settings changed", "API8", REFUSED, |t| {
-        administrate(t, |admin, run| {
-            let change =
-                AlterConfig::new(ResourceSpecifier::Broker(1)).set("log.retention.ms", "1000");
-            let done = run.block_on(admin.alter_configs([&change], &admin_options()));
-            first(
-                done.map(|all| all.into_iter().map(|one| one.map(drop).map_err(|(_, code)| code))),
-            )
-        })
+        let settings = [("log.retention.ms", "1000")];
+        settings_stay(t.stores()?, ResourceSpecifier::Broker(1), &settings)
     }),
     Attack::on_stores("a node joins the workers' group", "API5", REFUSED, |t| {
         let stores = t.stores()?;
@@ -128,9 +109,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack::on_stores("workers' group deleted", "API8", REFUSED, |t| {
         administrate(t, |admin, run| {
             let done = run.block_on(admin.delete_groups(&["inventory-group"], &admin_options()));
-            first(
-                done.map(|all| all.into_iter().map(|one| one.map(drop).map_err(|(_, code)| code))),
-            )
+            first(done.map(|all| all.into_iter().map(said_of)))
         })
     }),
     Attack::on_stores("transaction that leaves gaps in the log", "API8", REFUSED, |t| {
@@ -150,6 +129,7 @@ pub const ATTACKS: &[Attack] = &[
         let stores = t.stores()?;
         let read = crate::attack::stores::forged::read(&stores.as_node()?, ORDERS);
         read.context("the control: a node reads orders")?;
+        stores.records_in(DEAD_LETTERS).context("the control: an administrator looks at them")?;
         let mut client = stores.as_node()?;
         let consumer: BaseConsumer = client.set("group.id", READER_GROUP).create()?;
         let said = consumer.fetch_watermarks(DEAD_LETTERS, 0, STORE_TIMEOUT);
@@ -204,6 +184,45 @@ fn administrate(
         all.push(Got::of(before == after, all[all.len() - 1].what.clone()));
     }
     Ok(Got::all(all))
+}
+
+/// What was said of one thing out of several.
+fn said_of<T, N>(one: Result<T, (N, RDKafkaErrorCode)>) -> Result<(), RDKafkaErrorCode> {
+    one.map(drop).map_err(|(_, code)| code)
+}
+
+/// Settings changed by both. The client library does not hand on what the broker said of it, so the settings
+/// are looked at, before and after, as an administrator.
+fn settings_stay(
+    stores: &Stores,
+    of: ResourceSpecifier<'_>,
+    settings: &[(&str, &str)],
+) -> anyhow::Result<Got> {
+    let run = runtime()?;
+    let administrator: Admin = stores.stack.kafka_admin()?.create()?;
+    let shown = || -> anyhow::Result<Vec<Option<String>>> {
+        let asked = administrator.describe_configs([&of], &admin_options());
+        let described = run.block_on(asked)?.pop().context("no answer")?;
+        let described = described.map_err(|code| anyhow::anyhow!("{code}"))?;
+        let value =
+            |(name, _): &(&str, &str)| described.get(name).and_then(|entry| entry.value.clone());
+        Ok(settings.iter().map(value).collect())
+    };
+    let before = shown()?;
+    for (client, control) in both(stores)? {
+        describes(&client, control)?;
+        let client: Admin = client.create()?;
+        let mut change = AlterConfig::new(of);
+        for (name, value) in settings {
+            change = change.set(name, value);
+        }
+        // Refused or not: what counts is what the settings are then.
+        let _ = run.block_on(client.alter_configs([&change], &admin_options()));
+    }
+    let after = shown()?;
+    let text = after.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let stay = before == after && after.iter().all(Option::is_some);
+    Ok(Got::of(stay, format!("still {text}")))
 }
 
 /// What came of the first of several.

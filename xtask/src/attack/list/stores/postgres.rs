@@ -83,7 +83,6 @@ pub const ATTACKS: &[Attack] = &[
                 "ALTER TABLE flux_gate.orders DISABLE TRIGGER ALL",
                 "DROP SCHEMA flux_gate CASCADE",
                 "UPDATE flux_gate.migrations SET checksum = ''",
-                "GRANT SELECT ON flux_gate.subjects TO flux_gate_ingestion",
             ],
         )
     }),
@@ -142,7 +141,7 @@ pub const ATTACKS: &[Attack] = &[
                 "ALTER SYSTEM SET ssl = off",
                 "SELECT pg_reload_conf()",
                 "SELECT rolpassword FROM pg_authid",
-                "CREATE EXTENSION dblink",
+                "CREATE EXTENSION dblink SCHEMA flux_gate",
             ],
         )
     }),
@@ -221,8 +220,11 @@ fn denied(t: &Target, role: &str, statements: &[&str]) -> anyhow::Result<Got> {
     let before = stores.ledger(count)?;
     let mut all = Vec::new();
     for sql in statements {
-        let (done, said) = stores.sql_as(role, &format!("BEGIN READ WRITE; {sql}; COMMIT"))?;
-        let words = [DENIED, "must be owner", "must be superuser", "Only roles with"];
+        let alone = sql.starts_with("ALTER SYSTEM");
+        let asked =
+            if alone { sql.to_string() } else { format!("BEGIN READ WRITE; {sql}; COMMIT") };
+        let (done, said) = stores.sql_as(role, &asked)?;
+        let words = [DENIED, "must be owner", "must be superuser", "must have admin option"];
         let refused = !done && words.iter().any(|word| said.contains(word));
         let what = if refused { DENIED.to_owned() } else { format!("{role}: {sql}: {said}") };
         all.push(Got::of(refused, what));

@@ -7,11 +7,12 @@
 //!   if it was seen since the close.
 //! - A node whose keys are not those of the sale would know neither its orders nor its buyers: it says so.
 //! - The gate proposes, the log decides: `Accepted` comes from an applied record and from nothing else.
+//! - Where the log has a clock of its own, times are that clock's and not the node's ([`LogTime`]).
 //! - A record is sent once an attempt. Only when the log itself said that the proposal was stale, so that
 //!   nobody holds it any more, is it proposed again.
 
 use crate::gate::{Origin, Verdict};
-use crate::log::{Append, Decided};
+use crate::log::{Append, Decided, LogTime};
 use crate::sale::{
     BuyerRef, Duplicate, OrderId, OrderProposed, Outcome, ProductId, Record, SaleOpened, SaleState,
     UserId,
@@ -100,8 +101,8 @@ pub enum Proposed {
 /// What an attempt needs of the node that it runs on.
 #[allow(async_fn_in_trait, reason = "attempts stay on the thread of their connection")]
 pub trait World {
-    /// The wall clock, in Unix milliseconds.
-    fn unix_ms(&self) -> u64;
+    /// The time that the log has.
+    fn log_time(&self) -> LogTime;
     /// A clock that never goes back, in microseconds.
     fn monotonic_us(&self) -> u64;
     /// When the log's end was last seen, by the same clock.
@@ -175,16 +176,17 @@ fn screen(world: &impl World, attempt: &Attempt) -> Result<OrderProposed, Answer
     if end_seen_age_us > END_SEEN_AGE_US_MAX {
         return Err(Answer::LogBehind);
     }
-    let now_ms = world.unix_ms();
-    let end_seen_ms = now_ms.saturating_sub(end_seen_age_us.div_ceil(1_000));
+    let LogTime { likely_ms, reached_ms } = world.log_time();
     world
         .with_state(&attempt.product, |state| {
             // Archived sales answer "closed" to everybody, and outlive their keys.
             if !world.has_keys_of(state.terms()) && !state.archived() {
                 return Err(Answer::OtherKeys);
             }
-            let at_ms = state.log_time_at(now_ms);
-            match state.refusal(attempt.order_id, attempt.buyer, at_ms) {
+            let at_ms = state.log_time_at(reached_ms);
+            let end_seen_ms = reached_ms.saturating_sub(end_seen_age_us.div_ceil(1_000));
+            let screened_at_ms = state.screened_at(likely_ms, reached_ms);
+            match state.refusal(attempt.order_id, attempt.buyer, screened_at_ms) {
                 // This very attempt's record may have been taken before the close and not be seen yet.
                 Some(Outcome::Closed) if !state.closed(state.log_time_at(end_seen_ms)) => {
                     Err(Answer::LogBehind)

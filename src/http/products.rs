@@ -32,10 +32,11 @@ pub fn show(thread: &PublicThread, received: &Received<'_>, id: &str) -> Coded {
     if let Err(refused) = thread.shared.guard.anyone(&received.view(), now) {
         return refused::answer(thread, &refused);
     }
+    let log_time_ms = thread.shared.log_time().likely_ms;
     let product = id.parse::<ProductId>().ok().and_then(|id| {
         thread.node.applied().with_state(&id, |state| PublicProduct {
             product_id: id.to_string(),
-            status: status(state, now.unix_ms),
+            status: status(state, log_time_ms),
             opens_at: state.terms().opens_at_ms,
             closes_at: state.terms().closes_at_ms,
             server_time: now.unix_ms,

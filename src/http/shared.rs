@@ -9,7 +9,7 @@ use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::keys::IdentityKeys;
 use crate::ledger::Ledger;
-use crate::log::{Applied, OrderLog};
+use crate::log::{Applied, LogTime, OrderLog};
 use crate::place_order::END_SEEN_AGE_US_MAX;
 use crate::sale::ProductId;
 
@@ -55,15 +55,25 @@ impl Shared {
         has.unwrap_or(true)
     }
 
+    /// The time that the log has now.
+    pub fn log_time(&self) -> LogTime {
+        self.applied().log_time(&self.clock)
+    }
+
     /// Whether the log's end was seen lately.
     pub fn log_in_sight(&self) -> bool {
         let age_us = self.clock.monotonic_us().saturating_sub(self.applied().end_seen_us());
         age_us <= END_SEEN_AGE_US_MAX
     }
 
+    /// Whether the program has begun to stop: whoever is answered is told to go elsewhere.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Whether new requests should be sent here, and if not, why.
     pub fn readiness(&self) -> Result<(), &'static str> {
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             return Err("stopping");
         }
         if !self.log_in_sight() {

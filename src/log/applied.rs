@@ -12,6 +12,8 @@ use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
+use super::log_time::{LogClock, LogTime};
+use crate::clock::Clock;
 use crate::sale::{
     Book, BuyerRef, LogEntry, OrderId, OrderView, Outcome, ProductId, Record, SaleState,
 };
@@ -45,17 +47,39 @@ pub struct Level {
 pub struct Applied {
     products: ArcSwap<Products>,
     end_seen_us: AtomicU64,
+    /// Of a log that goes by another clock than the node's.
+    log_clock: Option<LogClock>,
     observer: Observer,
 }
 
 impl Applied {
-    /// Starts from the states of `book`; `observer` is told of every batch from here on.
+    /// Starts from the states of `book`; `observer` is told of every batch from here on. The log goes by
+    /// the node's own clock.
     pub fn new(book: &Book, observer: Observer) -> Self {
         let products: Products = book
             .iter()
             .map(|(product, state)| (*product, Arc::new(RwLock::new(state.clone()))))
             .collect();
-        Self { products: ArcSwap::from_pointee(products), end_seen_us: AtomicU64::new(0), observer }
+        let products = ArcSwap::from_pointee(products);
+        Self { products, end_seen_us: AtomicU64::new(0), log_clock: None, observer }
+    }
+
+    /// The same for a log that goes by another clock.
+    pub fn following(book: &Book, log_clock: LogClock, observer: Observer) -> Self {
+        Self { log_clock: Some(log_clock), ..Self::new(book, observer) }
+    }
+
+    /// The log's clock, if it is another than the node's.
+    pub fn log_clock(&self) -> Option<&LogClock> {
+        self.log_clock.as_ref()
+    }
+
+    /// The time that the log has now.
+    pub fn log_time(&self, clock: &Clock) -> LogTime {
+        match &self.log_clock {
+            Some(log_clock) => log_clock.now(clock.monotonic_us(), clock.unix_ms()),
+            None => LogTime::known(clock.unix_ms()),
+        }
     }
 
     /// Reads a product's state under its read lock; `None` if there is no such product. `f` must be

@@ -23,7 +23,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::delivery::Ports;
-use super::{Applied, Observer, panic_text};
+use super::{Applied, LogClock, Observer, panic_text};
 use crate::chain::Digest;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -145,7 +145,12 @@ impl KafkaLog {
         let bounds = start::bounds(&asker, config)?;
         start::check_bounds(&heads, &bounds)?;
 
-        let applied = Arc::new(Applied::new(&start::restored(snapshot.sales)?, observer));
+        let log_clock = LogClock::default();
+        if let Some(latest_ms) = snapshot.sales.iter().map(|(_, sale)| sale.log_time_ms).max() {
+            log_clock.read(latest_ms, asked_us);
+        }
+        let sales = start::restored(snapshot.sales)?;
+        let applied = Arc::new(Applied::following(&sales, log_clock, observer));
         let heads = Arc::new(Heads::new(&heads));
         let outbox_parts = OutboxParts {
             topic: topic.clone(),

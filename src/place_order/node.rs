@@ -8,7 +8,7 @@ use super::{Proposed, World};
 use crate::clock::Clock;
 use crate::gate::{GateHandle, Origin, Verdict};
 use crate::keys::IdentityKeys;
-use crate::log::{Append, Applied, LogHandle};
+use crate::log::{Append, Applied, LogHandle, LogTime};
 use crate::sale::{BuyerRef, ProductId, SaleOpened, SaleState};
 
 /// Attempts of one thread that wait for a unit; a further one is answered "busy" at once.
@@ -53,8 +53,8 @@ impl Node {
 }
 
 impl World for Node {
-    fn unix_ms(&self) -> u64 {
-        self.clock.unix_ms()
+    fn log_time(&self) -> LogTime {
+        self.applied.log_time(&self.clock)
     }
 
     fn monotonic_us(&self) -> u64 {

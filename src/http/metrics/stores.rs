@@ -8,7 +8,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::WordLabel;
 use crate::gate::{Gate, RedisGate};
 use crate::http::shared::Shared;
-use crate::log::{KafkaLog, OrderLog};
+use crate::log::{KafkaLog, LogClock, OrderLog};
 
 /// Adds the metrics of Redis and Kafka, where they are in use.
 pub(super) fn register(shared: &Shared, registry: &mut Registry) {
@@ -17,6 +17,7 @@ pub(super) fn register(shared: &Shared, registry: &mut Registry) {
     }
     if let OrderLog::Kafka(log) = &shared.log {
         kafka(log, registry);
+        clock(shared, registry);
     }
     let foreign = shared.applied().products();
     let foreign = foreign.iter().filter(|product| !shared.has_keys_of(product)).count();
@@ -77,6 +78,18 @@ fn kafka(log: &KafkaLog, registry: &mut Registry) {
     let waiting = Gauge::<i64>::default();
     waiting.set(counters.waiting as i64);
     registry.register("log_waiting_records", "Records that wait for their decision", waiting);
+}
+
+/// How far this node's clock is from that of the log, once that is known.
+fn clock(shared: &Shared, registry: &mut Registry) {
+    if !shared.applied().log_clock().is_some_and(LogClock::is_known) {
+        return;
+    }
+    let (wall_ms, log_ms) = (shared.clock.unix_ms(), shared.log_time().likely_ms);
+    let ahead = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+    ahead.set((wall_ms as f64 - log_ms as f64) / 1e3);
+    let help = "How far this node's clock is ahead of the log's; it decides nothing but whether requests expire";
+    registry.register_with_unit("clock_ahead", help, Unit::Seconds, ahead);
 }
 
 fn counter(registry: &mut Registry, name: &'static str, help: &'static str, count: u64) {

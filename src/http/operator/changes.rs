@@ -72,8 +72,9 @@ impl FromRequest<Arc<Operator>> for Change {
 }
 
 impl Change {
+    /// The log's time, or one that is past: what is to open or close now is not to wait.
     fn now_ms(&self) -> u64 {
-        self.operator.shared.clock.unix_ms()
+        self.operator.shared.log_time().past_ms()
     }
 
     /// Writes the record of a change that takes no particulars.

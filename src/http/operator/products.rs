@@ -236,7 +236,7 @@ fn new_sale(operator: &Operator, quantity: u32) -> SaleOpened {
         capacity: quantity,
         per_buyer_limit: defaults.per_buyer_limit,
         repeat_window_ms: defaults.repeat_window_seconds.saturating_mul(1_000),
-        opens_at_ms: operator.shared.clock.unix_ms(),
+        opens_at_ms: operator.shared.log_time().past_ms(),
         closes_at_ms: None,
         key_fingerprints: operator.shared.identity.fingerprints().clone(),
         rules_version: RULES_VERSION,
@@ -323,7 +323,7 @@ pub(super) fn described(operator: &Operator, product: &ProductId) -> Result<Prod
 
 fn describe(operator: &Operator, product: &ProductId) -> Option<Product> {
     let pending = operator.shared.gate.pending(product);
-    let now_ms = operator.shared.clock.unix_ms();
+    let now_ms = operator.shared.log_time().likely_ms;
     operator.shared.applied().with_state(product, |state| Product {
         product_id: product.to_string(),
         capacity: state.terms().capacity,

@@ -20,6 +20,7 @@ use super::heads::Heads;
 use super::message::{self, Read, UNDECODABLE, Undecodable};
 use super::pace::Pace;
 use super::sender::{Outbox, counter_of};
+use super::waiting::Taken;
 use crate::keys::records::Nonce;
 use crate::log::delivery::{Ports, Ticket};
 use crate::log::{Applied, Decided};
@@ -81,7 +82,7 @@ struct Buffers {
     nonces: Vec<Nonce>,
     /// For each message of the batch, whether it is a record.
     is_record: Vec<bool>,
-    taken: Vec<(Ticket, usize)>,
+    taken: Vec<Taken<Ticket, usize>>,
     digested: Vec<u8>,
 }
 
@@ -287,8 +288,9 @@ impl Follower {
             .enumerate()
             .filter_map(|(index, nonce)| counter_of(nonce, prefix).map(|counter| (counter, index)));
         self.parts.outbox.waiting.take(own, taken);
+        self.learn_the_time(entries, taken);
         let applied = &self.parts.applied;
-        self.parts.ports.deliver(taken.drain(..).map(|(ticket, index)| {
+        self.parts.ports.deliver(taken.drain(..).map(|Taken { ticket, found: index, .. }| {
             let entry = &entries[index];
             let log_time_ms = applied.with_state(&entry.product, |state| state.log_time_ms());
             let decided = Decided {
@@ -298,6 +300,19 @@ impl Follower {
             };
             (ticket, decided)
         }));
+    }
+
+    /// Before the decisions are handed out: whoever has one proposes by the time that came with it.
+    fn learn_the_time(&self, entries: &[LogEntry], own: &[Taken<Ticket, usize>]) {
+        let Some(log_clock) = self.parts.applied.log_clock() else { return };
+        let clock = &self.parts.outbox.clock;
+        let (read_us, wall_us) = (clock.monotonic_us(), clock.unix_ms().saturating_mul(1_000));
+        if let Some(latest_ms) = entries.iter().map(|entry| entry.appended_at_ms).max() {
+            log_clock.read(latest_ms, read_us);
+        }
+        for Taken { sent_us, found, .. } in own {
+            log_clock.read_back(entries[*found].appended_at_ms, *sent_us, read_us, wall_us);
+        }
     }
 
     /// Takes the chains of the partitions on, and says how far they are applied.

@@ -28,6 +28,14 @@ struct Entry<T> {
     sent_us: u64,
 }
 
+/// What was waited for and has been read.
+pub(super) struct Taken<T, D> {
+    pub ticket: T,
+    /// When it was sent, by the monotonic clock.
+    pub sent_us: u64,
+    pub found: D,
+}
+
 /// Why a record cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoRoom {
@@ -64,12 +72,17 @@ impl<T> Waiting<T> {
         self.entries.lock().by_counter.remove(&counter);
     }
 
-    /// Takes out the tickets of records that have been read, with whatever came with their counters.
-    pub(super) fn take<D>(&self, read: impl Iterator<Item = (u64, D)>, taken: &mut Vec<(T, D)>) {
+    /// Takes out the tickets of records that have been read, and when each was sent, with whatever came
+    /// with their counters.
+    pub(super) fn take<D>(
+        &self,
+        read: impl Iterator<Item = (u64, D)>,
+        taken: &mut Vec<Taken<T, D>>,
+    ) {
         let mut entries = self.entries.lock();
-        taken.extend(read.filter_map(|(counter, decided)| {
-            let entry = entries.by_counter.remove(&counter)?;
-            Some((entry.ticket, decided))
+        taken.extend(read.filter_map(|(counter, found)| {
+            let Entry { ticket, sent_us } = entries.by_counter.remove(&counter)?;
+            Some(Taken { ticket, sent_us, found })
         }));
     }
 
@@ -101,8 +114,8 @@ impl<T> Waiting<T> {
 mod tests {
     use super::*;
 
-    fn slots(taken: &[(u32, &str)]) -> Vec<u32> {
-        taken.iter().map(|(ticket, _)| *ticket).collect()
+    fn slots(taken: &[Taken<u32, &str>]) -> Vec<u32> {
+        taken.iter().map(|taken| taken.ticket).collect()
     }
 
     #[test]

@@ -290,3 +290,16 @@ fn a_changed_schedule_opens_earlier_and_raises_the_generation() {
     assert_eq!(sale.state.generation(), 1);
     assert_eq!(sale.propose(1, 1), Outcome::Confirmed);
 }
+
+#[test]
+fn a_sale_is_not_closed_by_a_time_that_is_only_likely() {
+    let sale = Sale::open(terms(1));
+    let screened = |likely_ms, reached_ms| {
+        let at_ms = sale.state.screened_at(likely_ms, reached_ms);
+        sale.state.refusal(id(1), buyer(1), at_ms)
+    };
+    assert_eq!(screened(2_000, 0), None);
+    assert_eq!(screened(1_000_000, 999_999), None);
+    assert_eq!(screened(1_000_000, 1_000_000), Some(Outcome::Closed));
+    assert_eq!(screened(999, 0), Some(Outcome::NotOpen { opens_at_ms: 1_000 }));
+}

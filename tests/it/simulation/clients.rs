@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use flux_gate::gate::Origin;
+use flux_gate::log::LogClock;
 use flux_gate::place_order::{Answer, Attempt, place_order};
 use flux_gate::sale::{BuyerRef, Duplicate, DuplicateReason, OrderId, ProductId, UserId};
 
@@ -168,6 +169,14 @@ impl Sim {
     fn answered(&self, request: usize, attempt: &Attempt, answer: Answer, basis: Option<Basis>) {
         self.trace(|| format!("answer {request}: {answer:?} by {basis:?}"));
         self.count(word(&answer));
+        if let Some(Basis::Memory { .. }) = basis {
+            let node = self.requests.borrow()[request].node;
+            let applied = self.nodes[node].borrow().applied.clone();
+            let known = applied.log_clock().is_some_and(LogClock::is_known);
+            applied.with_state(&attempt.product, |state| {
+                self.rules.borrow_mut().by_the_logs_time(answer, state, known, self.now_us());
+            });
+        }
         self.rules.borrow_mut().answered(request, attempt, answer, basis, self.now_us());
         let (number, key) = self.end(request);
         let mut clients = self.clients.borrow_mut();

@@ -62,8 +62,18 @@ pub struct Faults {
     pub log_clock: u32,
     /// A node crashes.
     pub crashes: u32,
-    /// The worker crashes between its rows and its progress.
+    /// A node is killed with an attempt past the gate and not on its way to the log.
+    pub kills_before_log: u32,
+    /// A node is killed when its record has reached the log, before anybody is answered.
+    pub kills_after_log: u32,
+    /// A record that a killed node had sent never reaches the log.
+    pub lost_with_node: u32,
+    /// A node starts from the ledger's states, not from the beginning of the log.
+    pub from_ledger: u32,
+    /// A worker crashes between its rows and its progress.
     pub worker_crashes: u32,
+    /// A worker hangs in its transaction, and commits it later.
+    pub worker_hangs: u32,
     /// A client hangs up.
     pub hang_ups: u32,
 }
@@ -119,7 +129,12 @@ impl Faults {
             node_clocks: some(&[200, 500]),
             log_clock: some(&[200, 500]),
             crashes: some(&[50, 200]),
+            kills_before_log: some(&[20, 100]),
+            kills_after_log: some(&[20, 100]),
+            lost_with_node: some(&[300, 1_000]),
+            from_ledger: some(&[500, 1_000]),
             worker_crashes: some(&[200, 500]),
+            worker_hangs: some(&[200, 500]),
             hang_ups: some(&[100, 400]),
         }
     }
@@ -132,6 +147,7 @@ impl Faults {
     /// Whether the gate may hold a place that only time gives back: nobody was left to give it back.
     pub fn places_leak(&self) -> bool {
         let late_and_dropped = self.gate_late > 0 && self.hang_ups > 0;
-        self.lost + self.gate_loses + self.gate_down + self.crashes > 0 || late_and_dropped
+        let killed = self.crashes + self.kills_before_log + self.kills_after_log;
+        self.lost + self.gate_loses + self.gate_down + killed > 0 || late_and_dropped
     }
 }

@@ -13,6 +13,8 @@ pub struct Sent {
     pub id: u64,
     pub at_us: u64,
     pub request: Option<usize>,
+    /// The node that sent it, and how often that had been started.
+    pub node: Option<(usize, u32)>,
     pub product: ProductId,
     pub record: Record,
 }
@@ -42,7 +44,9 @@ impl Sim {
         let mut log = self.log.borrow_mut();
         log.sent += 1;
         let id = log.sent;
-        let sent = Sent { id, at_us: self.now_us(), request, product, record };
+        let node = request.map(|request| self.requests.borrow()[request].node);
+        let node = node.map(|node| (node, self.nodes[node].borrow().life));
+        let sent = Sent { id, at_us: self.now_us(), request, node, product, record };
         if rng.per_mille(faults.lost) {
             self.count("fault: lost");
         } else {
@@ -71,7 +75,15 @@ impl Sim {
 
     /// A record reaches the log.
     pub fn append(&self, sent: Sent) {
+        let faults = *self.faults.borrow();
         let mut log = self.log.borrow_mut();
+        if sent.node.is_some_and(|sender| self.is_gone(sender))
+            && self.rng.per_mille(faults.lost_with_node)
+        {
+            self.count("fault: lost with its node");
+            log.on_the_way -= 1;
+            return;
+        }
         if log.stalled_until_us > self.now_us() {
             let delay_us = log.stalled_until_us - self.now_us() + self.rng.below(1_000);
             self.schedule(delay_us, Event::Append(sent));
@@ -87,14 +99,31 @@ impl Sim {
         log.sources.push(sent.id);
         log.on_the_way -= 1;
         drop(log);
+        if let Some((node, _)) = sent.node
+            && self.rng.per_mille(faults.kills_after_log)
+        {
+            self.count("fault: killed after the log");
+            self.crash(node);
+        }
         for node in 0..self.nodes.len() {
             self.follow_soon(node);
         }
     }
 
+    /// Whether the node, as it was started then, is no more.
+    fn is_gone(&self, (node, life): (usize, u32)) -> bool {
+        let node = self.nodes[node].borrow();
+        !node.up || node.life != life
+    }
+
     /// The wall clock of somebody whose clock is right.
     pub fn wall_ms(&self) -> u64 {
-        EPOCH_MS + self.now_us() / 1_000
+        self.wall_us() / 1_000
+    }
+
+    /// The same in microseconds.
+    pub fn wall_us(&self) -> u64 {
+        EPOCH_MS * 1_000 + self.now_us()
     }
 }
 

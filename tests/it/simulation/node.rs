@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use flux_gate::gate::{Origin, Verdict};
-use flux_gate::log::{Append, Applied, Decided, Level};
+use flux_gate::log::{Append, Applied, Decided, Level, LogClock, LogTime};
 use flux_gate::place_order::{Proposed, World};
 use flux_gate::sale::{Book, BuyerRef, LogEntry, Outcome, ProductId, SaleState};
 
@@ -37,6 +37,7 @@ pub struct Node {
 /// Where a proposal's end is put.
 #[derive(Default)]
 struct Slot {
+    sent_us: u64,
     end: Cell<Option<Proposed>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -51,12 +52,8 @@ impl Slot {
 }
 
 impl Node {
-    /// A node that has read `entries` and is about to serve.
-    pub fn start(entries: &[LogEntry], life: u32, clock_ahead_ms: i64, now_us: u64) -> Self {
-        let mut book = Book::default();
-        for entry in entries {
-            book.apply(entry);
-        }
+    /// A node that has read the log's first `position` records and is about to serve.
+    pub fn start(book: Book, position: usize, life: u32, clock_ahead_ms: i64, now_us: u64) -> Self {
         let heard = Arc::<Mutex<Vec<Change>>>::default();
         let hears = heard.clone();
         let observer = move |batch: &flux_gate::log::AppliedBatch<'_>| {
@@ -64,14 +61,18 @@ impl Node {
             heard.extend(batch.levels.iter().copied().map(Change::Level));
             heard.push(Change::Settled(batch.decided.to_vec()));
         };
-        let applied = Arc::new(Applied::new(&book, Box::new(observer)));
+        let log_clock = LogClock::default();
+        if let Some(latest_ms) = book.iter().map(|(_, state)| state.log_time_ms()).max() {
+            log_clock.read(latest_ms, now_us);
+        }
+        let applied = Arc::new(Applied::following(&book, log_clock, Box::new(observer)));
         applied.mark_end_seen(now_us);
         Self {
             up: true,
             life,
             applied,
             heard,
-            position: entries.len(),
+            position,
             clock_ahead_ms,
             tasks: BTreeSet::new(),
             undecided: BTreeMap::new(),
@@ -112,10 +113,16 @@ impl Sim {
             let batch = &log.entries[state.position..state.position + count];
             let outcomes = state.applied.apply_batch(batch);
             let mut rules = self.rules.borrow_mut();
+            let wall_us = self.wall_us().saturating_add_signed(state.clock_ahead_ms * 1_000);
+            let applied = state.applied.clone();
+            let log_clock = applied.log_clock().expect("it follows a log");
             for (entry, outcome) in batch.iter().zip(outcomes) {
                 rules.applied(node, entry, outcome);
+                log_clock.read(entry.appended_at_ms, self.now_us());
                 let slot = state.undecided.remove(&log.sources[entry.offset as usize - 1]);
                 if let Some(slot) = slot {
+                    let (at_ms, sent_us) = (entry.appended_at_ms, slot.sent_us);
+                    log_clock.read_back(at_ms, sent_us, self.now_us(), wall_us);
                     slot.put(Proposed::Decided(decided(&state.applied, entry, outcome)));
                 }
             }
@@ -201,8 +208,11 @@ pub struct Visit {
 }
 
 impl World for Visit {
-    fn unix_ms(&self) -> u64 {
-        (self.sim.wall_ms() as i64 + self.sim.nodes[self.node].borrow().clock_ahead_ms) as u64
+    fn log_time(&self) -> LogTime {
+        let node = self.sim.nodes[self.node].borrow();
+        let log_clock = node.applied.log_clock().expect("it follows a log");
+        let wall_us = self.sim.wall_us().saturating_add_signed(node.clock_ahead_ms * 1_000);
+        log_clock.now(self.sim.now_us(), wall_us / 1_000)
     }
 
     fn monotonic_us(&self) -> u64 {
@@ -246,11 +256,16 @@ impl World for Visit {
         sim.rules.borrow_mut().demand(!open, SENT_ONCE, || {
             format!("{:?} while an earlier one is undecided", append.record)
         });
+        if sim.rng.per_mille(sim.faults.borrow().kills_before_log) {
+            sim.count("fault: killed between gate and log");
+            sim.schedule(0, Event::Crash { node: self.node });
+            return std::future::pending().await;
+        }
         let Some(sent) = sim.send(append.product, append.record, Some(self.request)) else {
             self.open.set(false);
             return Proposed::NotSent;
         };
-        let slot = Rc::<Slot>::default();
+        let slot = Rc::new(Slot { sent_us: sim.now_us(), ..Slot::default() });
         sim.nodes[self.node].borrow_mut().undecided.insert(sent, slot.clone());
         let end = sim.until(sim.now_us() + wait_us, |waker| {
             *slot.waker.borrow_mut() = Some(waker.clone());

@@ -11,6 +11,7 @@ use flux_gate::sale::{
     Book, BuyerRef, DuplicateReason, LogEntry, OrderId, Outcome, ProductId, Record, SaleState,
 };
 
+use super::faults::EPOCH_MS;
 use super::log::Sent;
 use super::model::Tally;
 
@@ -37,6 +38,10 @@ pub const RULE_6: &str = "rule 6";
 pub const AGREEMENT: &str = "agreement";
 /// As recounted.
 pub const PROTOCOL: &str = "protocol";
+/// Times are the log's.
+pub const LOG_TIME: &str = "log time";
+/// How far a node may be from it: as long as a record was under way by which it learnt of the time.
+const OUT_MS_MAX: u64 = 21_000;
 /// An attempt's record is sent once.
 pub const SENT_ONCE: &str = "sent once";
 
@@ -84,6 +89,8 @@ struct Refusal {
 pub struct Rules {
     /// Whether a refusal that depends on the time binds: only if all clocks show the same.
     clocks_agree: bool,
+    /// Whether the log's clock is right, whatever those of the nodes are.
+    log_clock_is_right: bool,
     /// Whether there is one node, which knows all that any node knows.
     one_node: bool,
     /// Whether to go on after the recount differs, to see which rule falls because of it.
@@ -105,9 +112,15 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn new(clocks_agree: bool, one_node: bool, goes_on: bool) -> Self {
+    pub fn new(
+        clocks_agree: bool,
+        log_clock_is_right: bool,
+        one_node: bool,
+        goes_on: bool,
+    ) -> Self {
         Self {
             clocks_agree,
+            log_clock_is_right,
             one_node,
             goes_on,
             differs: None,
@@ -149,6 +162,13 @@ impl Rules {
         self.outcomes.push(claim);
         self.digests.push(self.digest(&entry.product));
         self.appended_us.push(now_us);
+        if let Record::OrderProposed(proposal) = &entry.record {
+            let sent_ms = EPOCH_MS + sent.at_us / 1_000;
+            let out_ms = proposal.at_ms.saturating_sub(sent_ms);
+            self.demand(!self.log_clock_is_right || out_ms <= OUT_MS_MAX, LOG_TIME, || {
+                format!("{entry:?} is dated {out_ms} ms ahead")
+            });
+        }
         match &entry.record {
             Record::OrderProposed(proposal) if claim == Outcome::Confirmed => {
                 self.demand(!paused, RULE_6, || format!("{entry:?} was confirmed in a pause"));
@@ -284,6 +304,27 @@ impl Rules {
             }
             Answer::Pending | Answer::OutcomeUnknown => {}
         }
+    }
+
+    /// A node whose own clock is wrong does not close a sale by it, nor open one once it has read a record of
+    /// its own (`known`). `state` is what it knows of the sale.
+    pub fn by_the_logs_time(
+        &mut self,
+        answer: Answer,
+        state: &SaleState,
+        known: bool,
+        now_us: u64,
+    ) {
+        let now_ms = EPOCH_MS + now_us / 1_000;
+        let closes_at_ms = state.terms().closes_at_ms.unwrap_or(0);
+        let holds = match answer {
+            Answer::NotOpen { opens_at_ms } => !known || now_ms < opens_at_ms + OUT_MS_MAX,
+            Answer::Closed => state.archived() || now_ms + OUT_MS_MAX >= closes_at_ms,
+            _ => true,
+        };
+        self.demand(!self.log_clock_is_right || holds, LOG_TIME, || {
+            format!("{answer:?} was said at {now_ms} ms of a sale that closes at {closes_at_ms} ms")
+        });
     }
 
     fn refused(&mut self, id: OrderId, answer: Answer, basis: Option<Basis>, now_us: u64) {

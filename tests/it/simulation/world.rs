@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use flux_gate::log::Level;
-use flux_gate::sale::{ProductId, Record};
+use flux_gate::sale::{Book, ProductId, Record};
 
 use super::clients::{Client, Request};
 use super::executor::{Executor, Step};
@@ -15,7 +15,7 @@ use super::log::{FakeLog, Sent};
 use super::node::Node;
 use super::rng::Rng;
 use super::rules::{Broken, RULE_5, Rules};
-use super::worker::Worker;
+use super::worker::{self, Workers};
 
 /// Until the last record that was late has arrived, microseconds.
 const DRAIN_US: u64 = 20_000_000;
@@ -34,11 +34,12 @@ pub enum Event {
     Follow { node: usize, life: u32 },
     Tick { node: usize },
     GateWrite(Change),
+    Crash { node: usize },
     Restart { node: usize },
     Shop(usize),
     HangUp(usize),
     Operate,
-    Work,
+    Work(usize),
     Fault,
     SetRunning,
     Phase(Phase),
@@ -69,7 +70,7 @@ pub struct Sim {
     pub nodes: Vec<RefCell<Node>>,
     pub clients: RefCell<Vec<Client>>,
     pub requests: RefCell<Vec<Request>>,
-    pub worker: RefCell<Worker>,
+    pub workers: RefCell<Workers>,
     pub rules: RefCell<Rules>,
     /// See [`Faults::places_leak`].
     pub places_leak: bool,
@@ -109,7 +110,7 @@ impl Sim {
         let rng = Rng::new(seed);
         let plan = Plan::draw(&rng);
         let faults = Faults::draw(&rng);
-        let node = |_| RefCell::new(Node::start(&[], 0, 0, 0));
+        let node = |_| RefCell::new(Node::start(Book::default(), 0, 0, 0, 0));
         Self {
             products: (0..plan.sales.len()).map(|n| format!("p-{n}").parse().unwrap()).collect(),
             executor: Executor::new(),
@@ -118,9 +119,10 @@ impl Sim {
             nodes: (0..plan.nodes).map(node).collect(),
             clients: RefCell::default(),
             requests: RefCell::default(),
-            worker: RefCell::default(),
+            workers: RefCell::default(),
             rules: RefCell::new(Rules::new(
                 faults.clocks_agree(),
+                faults.log_clock == 0,
                 plan.nodes == 1,
                 how == How::Survey,
             )),
@@ -174,7 +176,7 @@ impl Sim {
         }
         for (number, (terms, at_us)) in self.plan.sales.iter().enumerate() {
             let (product, record) = (self.products[number], Record::SaleOpened(terms.clone()));
-            let sent = Sent { id: 0, at_us: 0, request: None, product, record };
+            let sent = Sent { id: 0, at_us: 0, request: None, node: None, product, record };
             self.log.borrow_mut().on_the_way += 1;
             self.schedule(*at_us, Event::Append(sent));
         }
@@ -182,7 +184,9 @@ impl Sim {
             self.schedule(self.rng.below(TICK_US), Event::Tick { node });
         }
         self.schedule(self.rng.below(1_000_000), Event::Operate);
-        self.schedule(self.rng.below(1_000_000), Event::Work);
+        for worker in 0..worker::WORKERS {
+            self.schedule(self.rng.below(1_000_000), Event::Work(worker));
+        }
         self.schedule(self.rng.below(1_000_000), Event::Fault);
         self.schedule(self.plan.faulty_us, Event::Phase(Phase::Draining));
         self.schedule(self.plan.faulty_us + SET_RUNNING_US, Event::SetRunning);
@@ -196,11 +200,12 @@ impl Sim {
             Event::Follow { node, life } => self.follow(node, life),
             Event::Tick { node } => self.tick(node),
             Event::GateWrite(change) => self.gate.write_shared(&change, self.now_us()),
+            Event::Crash { node } => self.crash(node),
             Event::Restart { node } => self.restart(node),
             Event::Shop(client) => self.shop(client),
             Event::HangUp(request) => self.hang_up(request),
             Event::Operate => self.operate(),
-            Event::Work => self.work(),
+            Event::Work(worker) => self.work(worker),
             Event::Fault => self.strike(),
             Event::SetRunning => self.set_running(),
             Event::Phase(phase) => self.enter(phase),
@@ -255,11 +260,11 @@ impl Sim {
         }
         if rng.per_mille(faults.node_clocks) {
             self.count("fault: node's clock set");
-            self.nodes[node].borrow_mut().clock_ahead_ms = self.wrong_clock();
+            self.nodes[node].borrow_mut().clock_ahead_ms = self.wrong_clock(&[100, 5_000, 180_000]);
         }
         if rng.per_mille(faults.log_clock) {
             self.count("fault: log's clock set");
-            self.log.borrow_mut().clock_ahead_ms = self.wrong_clock();
+            self.log.borrow_mut().clock_ahead_ms = self.wrong_clock(&[100, 5_000, 60_000]);
         }
         if rng.per_mille(faults.crashes) {
             self.crash(node);
@@ -267,8 +272,8 @@ impl Sim {
         self.schedule(rng.between(10_000, 1_500_000), Event::Fault);
     }
 
-    fn wrong_clock(&self) -> i64 {
-        let range_ms = self.rng.pick(&[100, 5_000, 60_000]);
+    fn wrong_clock(&self, ranges_ms: &[u64]) -> i64 {
+        let range_ms = self.rng.pick(ranges_ms);
         self.rng.below(2 * range_ms) as i64 - range_ms as i64
     }
 
@@ -283,7 +288,7 @@ impl Sim {
         Level { product, offset, remaining: self.rng.pick(&[0, 1_000_000]) }
     }
 
-    fn crash(&self, node: usize) {
+    pub fn crash(&self, node: usize) {
         if !self.nodes[node].borrow().up {
             return;
         }
@@ -300,7 +305,19 @@ impl Sim {
             let node = self.nodes[node].borrow();
             (node.life + 1, node.clock_ahead_ms)
         };
-        let started = Node::start(&self.log.borrow().entries, life, ahead_ms, self.now_us());
+        let started = {
+            let entries = &self.log.borrow().entries;
+            let from_ledger = self.rng.per_mille(self.faults.borrow().from_ledger);
+            let kept = if from_ledger { self.ledger().progress } else { 0 };
+            if from_ledger {
+                self.count("fault: started from the ledger");
+            }
+            let mut book = worker::restored(entries, kept);
+            for entry in &entries[kept..] {
+                book.apply(entry);
+            }
+            Node::start(book, entries.len(), life, ahead_ms, self.now_us())
+        };
         *self.nodes[node].borrow_mut() = started;
         self.level_gate(node);
     }

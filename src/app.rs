@@ -196,7 +196,6 @@ fn secret<'a>(
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    const BACKLOG: i32 = 4_096;
     let listen = || {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(address),
@@ -205,7 +204,7 @@ fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartErro
         )?;
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(http::BACKLOG_MAX)?;
         Ok(TcpListener::from(socket))
     };
     listen().map_err(|source| StartError::Listen { key, address, source })

@@ -27,5 +27,5 @@ pub mod shared;
 pub mod tls;
 pub mod x509;
 
-pub use server::{Listeners, Running, ServeError};
+pub use server::{BACKLOG_MAX, Listeners, Running, ServeError};
 pub use shared::Shared;

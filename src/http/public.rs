@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use http::header::{ALLOW, HeaderValue};
+use http::header::{ALLOW, CONNECTION, HeaderValue};
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -111,6 +111,10 @@ pub async fn respond(
     thread.counters.count(code);
     if let Some(origin) = thread.cors.allowed(&head.headers) {
         Cors::open(&mut reply, origin);
+    }
+    // HTTP/2 has a message of its own for this.
+    if thread.shared.is_stopping() && head.version < http::Version::HTTP_2 {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     reply
 }

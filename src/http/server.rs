@@ -33,6 +33,10 @@ use crate::place_order::Node;
 
 /// Pause after an accept that failed (out of file descriptors, most likely), in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// Connections that the kernel holds until they are accepted.
+pub const BACKLOG_MAX: i32 = 4_096;
+/// How long the end of the listener waits for one more of them.
+const LAST_ACCEPT: Duration = Duration::from_millis(2);
 /// Connections of the operator's listener.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 
@@ -89,9 +93,8 @@ impl Running {
             let (sender, inbox) = mpsc::unbounded_channel();
             workers.push(Worker { sender, open: Arc::default() });
             let (shared, tls) = (shared.clone(), listeners.public_tls.clone());
-            let phase = watcher.clone();
             threads.push(spawn(&format!("http-{index}"), move || {
-                serve_public(shared, index, inbox, tls, phase)
+                serve_public(shared, index, inbox, tls)
             })?);
         }
         let acceptor =
@@ -182,7 +185,14 @@ async fn accept(
                     tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
                 }
             },
-            _ = phase.changed() => return,
+            _ = phase.changed() => break,
+        }
+    }
+    // Whoever got through to the kernel may have sent a request already, and would have it thrown away.
+    for _ in 0..BACKLOG_MAX {
+        match tokio::time::timeout(LAST_ACCEPT, listener.accept()).await {
+            Ok(Ok((stream, peer))) => acceptor.hand_over(stream, peer).await,
+            _ => return,
         }
     }
 }
@@ -214,7 +224,6 @@ async fn serve_public(
     index: usize,
     mut inbox: mpsc::UnboundedReceiver<Accepted>,
     tls: Option<TlsAcceptor>,
-    mut phase: watch::Receiver<Phase>,
 ) {
     let node = Node::new(
         shared.clock.clone(),
@@ -227,33 +236,28 @@ async fn serve_public(
     let connections = Connections::new(&shared.config.http);
     let thread = Rc::new(PublicThread::new(shared.clone(), node, passes, index));
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
-    loop {
-        tokio::select! {
-            accepted = inbox.recv() => {
-                let Some((stream, peer, place)) = accepted else { break };
-                let Ok(stream) = TcpStream::from_std(stream) else { continue };
-                let connections = connections.clone();
-                let (thread, tls) = (thread.clone(), tls.clone());
-                tokio::task::spawn_local(async move {
-                    let shared = thread.shared.clone();
-                    let limits = &shared.config.http;
-                    connection::serve(connections, stream, tls, limits, |watch| {
-                        service_fn(move |request| {
-                            let under_way = watch.request();
-                            let thread = thread.clone();
-                            async move {
-                                let reply = public::respond(thread, peer, request).await;
-                                drop(under_way);
-                                Ok(reply)
-                            }
-                        })
-                    })
-                    .await;
-                    drop(place);
-                });
-            }
-            _ = phase.changed() => break,
-        }
+    // Ends when the acceptor has: after the last connection that it handed over.
+    while let Some((stream, peer, place)) = inbox.recv().await {
+        let Ok(stream) = TcpStream::from_std(stream) else { continue };
+        let connections = connections.clone();
+        let (thread, tls) = (thread.clone(), tls.clone());
+        tokio::task::spawn_local(async move {
+            let shared = thread.shared.clone();
+            let limits = &shared.config.http;
+            connection::serve(connections, stream, tls, limits, |watch| {
+                service_fn(move |request| {
+                    let under_way = watch.request();
+                    let thread = thread.clone();
+                    async move {
+                        let reply = public::respond(thread, peer, request).await;
+                        drop(under_way);
+                        Ok(reply)
+                    }
+                })
+            })
+            .await;
+            drop(place);
+        });
     }
     drained(&connections, shared.config.http.drain_timeout_ms).await;
 }

@@ -94,7 +94,12 @@ fn order_until_closed(to: SocketAddr, stopping: &AtomicBool, client: usize) -> S
             status => panic!("{attempt:?} was answered {status} {}", answer.text()),
         }
         if answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
-            break;
+            assert!(stopping.load(Ordering::SeqCst), "told to go without a reason");
+            // As long as it listens, a client may come again.
+            match Client::new(to) {
+                Ok(client) => sender = client,
+                Err(_) => break,
+            }
         }
     }
     seen

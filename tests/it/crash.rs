@@ -68,7 +68,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// The id that its order has, if it becomes one: the same whatever crashes, so it is known beforehand.
-    fn order_id(&self, keys: &IdentityKeys) -> String {
+    pub fn order_id(&self, keys: &IdentityKeys) -> String {
         let product: ProductId = self.product.parse().expect("a product id");
         let user: UserId = self.user.parse().expect("a user id");
         let key: IdempotencyKey = self.key.parse().expect("an idempotency key");
@@ -77,7 +77,7 @@ impl Attempt {
     }
 }
 
-fn keys() -> IdentityKeys {
+pub fn keys() -> IdentityKeys {
     IdentityKeys::new(ORDER_KEY.as_bytes(), BUYER_KEY.as_bytes())
 }
 

@@ -52,6 +52,8 @@ impl Told {
 pub struct Client {
     connection: Connection,
     keys: IdentityKeys,
+    /// How far the server's clock is ahead of ours, as far as it has said.
+    ahead_ms: i64,
     /// What it was told so far.
     pub told: Told,
 }
@@ -60,14 +62,25 @@ impl Client {
     /// Connects.
     pub fn new(server: SocketAddr) -> std::io::Result<Self> {
         let connection = Connection::open(server, None)?;
-        Ok(Self { connection, keys: keys(), told: Told::default() })
+        Ok(Self { connection, keys: keys(), ahead_ms: 0, told: Told::default() })
     }
 
-    /// Sends an attempt; `None` if no whole answer came.
+    /// Sends an attempt; `None` if no whole answer came. A server that goes by another clock says so, and is
+    /// sent it by that.
     pub fn send(&mut self, attempt: &Attempt) -> Option<Answer> {
+        let answer = self.send_once(attempt)?;
+        if answer.word() != "request_expired" {
+            return Some(answer);
+        }
+        let server_ms = answer.json()["serverTime"].as_i64()?;
+        self.ahead_ms = server_ms - unix_ms() as i64;
+        self.send_once(attempt)
+    }
+
+    fn send_once(&mut self, attempt: &Attempt) -> Option<Answer> {
         let draft = Draft::order(attempt.product, &attempt.user, &attempt.key)
             .set("content-type", "application/json")
-            .sign(&signer(), unix_ms());
+            .sign(&signer(), unix_ms().saturating_add_signed(self.ahead_ms));
         self.connection.write(&draft.bytes()).ok()?;
         let answer = self.connection.read().ok()??;
         self.told.answers += 1;

@@ -1,20 +1,27 @@
 //! Two nodes and two workers with a topic, a group and a database of their own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
-use super::stack::{Stack, succeed, with_database};
+use super::proxy::Proxy;
+use super::stack::{Stack, server_of, succeed, with_database, with_port};
+use super::worker::Worker;
 use crate::crash::{BUYER_KEY, CLIENT_ID, CLIENT_SECRET, ORDER_KEY, program};
-use crate::support::server::{Server, clean};
+use crate::support::many_nodes::{self, Stores};
+use crate::support::server::{self, Server, clean};
 
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
+/// How long Kafka may take for an answer.
+const KAFKA_PATIENCE: Duration = Duration::from_secs(15);
 /// How long something may take that must come.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -26,24 +33,84 @@ pub struct Cluster {
     pub topic: String,
     /// The database.
     pub database: String,
+    /// The way to the stores for those who do not go directly.
+    proxies: Option<Proxies>,
     dir: TempDir,
+}
+
+/// One proxy for each store.
+pub struct Proxies {
+    /// Before Redis.
+    pub redis: Proxy,
+    /// Before Kafka's brokers; they tell their clients to go on to it.
+    pub kafka: Proxy,
+    /// Before PostgreSQL.
+    pub postgres: Proxy,
+}
+
+impl Proxies {
+    fn start(stack: &Stack) -> Self {
+        let address = |text: &str| text.parse().expect("an address and a port");
+        let kafka: SocketAddr = address(stack.get("STACK_KAFKA_PROXIED_BROKERS"));
+        Self {
+            redis: Proxy::start(0, address(server_of(stack.get("REDIS_URL")))),
+            kafka: Proxy::start(kafka.port(), address(stack.get("STACK_KAFKA_PROXY_TARGETS"))),
+            postgres: Proxy::start(0, address(server_of(stack.get("DATABASE_URL")))),
+        }
+    }
+}
+
+/// Whose configuration.
+struct Who<'a> {
+    /// The variable with the address of the database.
+    database_url: &'a str,
+    /// Whether it serves the shop's feed.
+    fulfilment: bool,
+    /// See [`Stores::kafka_user`].
+    kafka_user: Option<&'a str>,
+    /// The group of the workers.
+    group: &'a str,
+    /// How it reaches the stores, if not directly.
+    proxies: Option<&'a Proxies>,
 }
 
 impl Cluster {
     /// Makes topic and database.
     pub fn new() -> Self {
+        Self::on(Stack::load(), None)
+    }
+
+    /// The same, with proxies before the stores. One at a time: Kafka knows one port.
+    pub fn with_proxies() -> Self {
         let stack = Stack::load();
+        let proxies = Proxies::start(&stack);
+        Self::on(stack, Some(proxies))
+    }
+
+    /// The proxies.
+    pub fn proxies(&self) -> &Proxies {
+        self.proxies.as_ref().expect("the cluster was made with proxies")
+    }
+
+    fn on(stack: Stack, proxies: Option<Proxies>) -> Self {
         let name = format!("{:08x}", rand::random::<u32>());
         let cluster = Self {
             topic: format!("it-{name}"),
             database: format!("it_{name}"),
             dir: tempfile::tempdir().expect("a temporary directory"),
+            proxies,
             stack,
         };
         cluster.make_topics(&[&cluster.topic, &cluster.dlq()]);
         cluster.stack.sql("flux_gate", &format!("CREATE DATABASE {}", cluster.database));
-        let owner = with_database(cluster.stack.get("STACK_DATABASE_OWNER_URL"), &cluster.database);
-        let file = cluster.write_config("migrate", &cluster.config(&owner, "", ""));
+        let owner = Who {
+            database_url: "STACK_DATABASE_OWNER_URL",
+            fulfilment: false,
+            kafka_user: None,
+            group: &cluster.topic,
+            proxies: None,
+        };
+        let file = cluster.write_config("migrate", &cluster.config(&owner));
         succeed(&mut cluster.command("migrate", &file));
         cluster
     }
@@ -114,9 +181,20 @@ impl Cluster {
         }
     }
 
+    /// How many records the order log holds.
+    pub fn records_written(&self) -> usize {
+        let consumer: BaseConsumer =
+            self.kafka_admin().set("group.id", "reader").create().expect("a consumer");
+        let end = |partition| {
+            let marks = consumer.fetch_watermarks(&self.topic, partition, KAFKA_PATIENCE);
+            marks.expect("Kafka answers").1 as usize
+        };
+        (0..PARTITIONS).map(end).sum()
+    }
+
     /// The topic of undecodable records.
     pub fn dlq(&self) -> String {
-        format!("{}.dlq", self.topic)
+        many_nodes::dead_letters(&self.topic)
     }
 
     /// Starts a node.
@@ -126,19 +204,39 @@ impl Cluster {
 
     /// Starts a node with more lines in its configuration.
     pub fn node_with(&self, name: &str, more: &str) -> Server {
-        let config = self.node_config(more);
-        Server::start(program(), &self.dir.path().join(name), &config)
+        self.start_node(name, &self.node_config(more))
+    }
+
+    /// Starts a node that reaches its stores by way of the proxies.
+    pub fn proxied_node(&self, name: &str) -> Server {
+        self.start_node(name, &self.node_config_by("", Some(self.proxies())))
+    }
+
+    /// The command that starts a node.
+    pub fn node_command(&self, name: &str) -> Command {
+        let dir = self.dir.path().join(name);
+        server::command(program(), &dir, &self.node_config("")).expect("a configuration")
+    }
+
+    fn start_node(&self, name: &str, config: &str) -> Server {
+        Server::start(program(), &self.dir.path().join(name), config)
             .unwrap_or_else(|error| panic!("{name}: {error:#}"))
     }
 
     /// The configuration of a node.
     pub fn node_config(&self, more: &str) -> String {
-        let stack = &self.stack;
-        let url = with_database(stack.get("DATABASE_URL"), &self.database);
-        let fulfilment = with_database(stack.get("STACK_DATABASE_FULFILMENT_URL"), &self.database);
-        let config = self.config(&url, "FLUX_GATE__KAFKA__USERNAME", "FLUX_GATE__KAFKA__PASSWORD");
-        let postgres = format!("fulfilment_url = \"{fulfilment}\"");
-        config.replace("# more of postgres", &postgres) + more
+        self.node_config_by(more, None)
+    }
+
+    fn node_config_by(&self, more: &str, proxies: Option<&Proxies>) -> String {
+        let config = self.config(&Who {
+            database_url: "DATABASE_URL",
+            fulfilment: true,
+            kafka_user: Some("FLUX_GATE__KAFKA_"),
+            group: &self.topic,
+            proxies,
+        });
+        config + more
     }
 
     /// What a command of the program says with a node's or a worker's configuration, and whether it succeeds.
@@ -161,43 +259,74 @@ impl Cluster {
 
     /// Starts a worker; its log goes to a file.
     pub fn worker(&self, name: &str) -> Worker {
-        let file = self.write_config(name, &self.worker_config());
+        self.start_worker(name, &self.worker_config())
+    }
+
+    /// Starts a worker that reaches its stores by way of the proxies.
+    pub fn proxied_worker(&self, name: &str) -> Worker {
+        self.start_worker(name, &self.worker_config_by(&self.topic, Some(self.proxies())))
+    }
+
+    /// Starts a worker in a group of its own: it has all partitions, whoever else believes to have them. It
+    /// reaches its stores by way of the proxies or directly.
+    pub fn worker_apart(&self, name: &str, proxied: bool) -> Worker {
+        let group = format!("{}-{name}", self.topic);
+        let proxies = proxied.then(|| self.proxies());
+        self.start_worker(name, &self.worker_config_by(&group, proxies))
+    }
+
+    fn start_worker(&self, name: &str, config: &str) -> Worker {
+        let file = self.write_config(name, config);
         Worker::start(self.command("worker", &file), self.dir.path().join(format!("{name}.log")))
     }
 
     fn worker_config(&self) -> String {
-        let url = with_database(self.stack.get("STACK_DATABASE_WORKER_URL"), &self.database);
-        self.config(&url, "STACK_KAFKA_WORKER_USERNAME", "STACK_KAFKA_WORKER_PASSWORD")
+        self.worker_config_by(&self.topic, None)
     }
 
-    fn config(&self, database_url: &str, username: &str, password: &str) -> String {
-        let get = |name: &str| if name.is_empty() { "-" } else { self.stack.get(name) };
-        let secret = |name: &str| self.stack.get(&format!("FLUX_GATE__SECRETS__{name}"));
-        let (topic, dlq) = (&self.topic, self.dlq());
+    fn worker_config_by(&self, group: &str, proxies: Option<&Proxies>) -> String {
+        self.config(&Who {
+            database_url: "STACK_DATABASE_WORKER_URL",
+            fulfilment: false,
+            kafka_user: Some("STACK_KAFKA_WORKER"),
+            group,
+            proxies,
+        })
+    }
+
+    fn config(&self, who: &Who<'_>) -> String {
+        let stack = &self.stack;
+        let value = |name: &str| Ok(stack.get(name).to_owned());
+        let database = |variable: &str| {
+            let url = with_database(stack.get(variable), &self.database);
+            who.proxies
+                .map_or_else(|| url.clone(), |proxies| with_port(&url, proxies.postgres.port()))
+        };
+        let fulfilment = database("STACK_DATABASE_FULFILMENT_URL");
+        let redis_url = stack.get("REDIS_URL");
+        let (redis_url, brokers) = match who.proxies {
+            None => (redis_url.to_owned(), "KAFKA_BROKERS"),
+            Some(proxies) => {
+                (with_port(redis_url, proxies.redis.port()), "STACK_KAFKA_PROXIED_BROKERS")
+            }
+        };
+        let stores = Stores {
+            topic: &self.topic,
+            partitions: PARTITIONS,
+            group: who.group,
+            kafka_user: who.kafka_user,
+            linger_us: None,
+            brokers: stack.get(brokers),
+            redis_url: &redis_url,
+            database_url: &database(who.database_url),
+            fulfilment_url: who.fulfilment.then_some(&fulfilment),
+        };
+        let secrets = many_nodes::secrets(&value).expect("the stack's secrets");
+        let stores = stores.sections(&value).expect("the stack's values");
         format!(
             r#"
 [admin]
 listen = "127.0.0.1:0"
-
-[redis]
-url = "{redis}"
-loader_url = "{loader}"
-ca_file = "{redis_ca}"
-
-[kafka]
-brokers = "{brokers}"
-username = "{username}"
-password = "{password}"
-ca_file = "{kafka_ca}"
-topic = "{topic}"
-dlq_topic = "{dlq}"
-group = "{topic}"
-partitions = {PARTITIONS}
-
-[postgres]
-url = "{database_url}"
-ca_file = "{postgres_ca}"
-# more of postgres
 
 [limits]
 node_per_second = 0
@@ -212,30 +341,12 @@ min_interval_ms = 0
 order_key = "{ORDER_KEY}"
 buyer_key = "{BUYER_KEY}"
 pass_keys = "1:pass-key-of-the-tests-0123456789abcdef0123"
-record_keys = "{record_keys}"
-operator_key = "{operator_key}"
-operator_public_key = "{operator_public_key}"
-seal_public_key = "{seal_public_key}"
-seal_private_keys = "{seal_private_keys}"
-
+{secrets}
 [[clients]]
 id = "{CLIENT_ID}"
 secrets = ["{CLIENT_SECRET}"]
 roles = ["order", "session", "fulfilment"]
-"#,
-            redis = get("REDIS_URL"),
-            loader = get("FLUX_GATE__REDIS__LOADER_URL"),
-            redis_ca = get("FLUX_GATE__REDIS__CA_FILE"),
-            brokers = get("KAFKA_BROKERS"),
-            username = get(username),
-            password = get(password),
-            kafka_ca = get("FLUX_GATE__KAFKA__CA_FILE"),
-            postgres_ca = get("FLUX_GATE__POSTGRES__CA_FILE"),
-            record_keys = secret("RECORD_KEYS"),
-            operator_key = secret("OPERATOR_KEY"),
-            operator_public_key = secret("OPERATOR_PUBLIC_KEY"),
-            seal_public_key = secret("SEAL_PUBLIC_KEY"),
-            seal_private_keys = secret("SEAL_PRIVATE_KEYS"),
+{stores}"#
         )
     }
 
@@ -279,49 +390,6 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// A worker.
-pub struct Worker {
-    child: std::process::Child,
-    log: PathBuf,
-}
-
-impl Worker {
-    fn start(mut command: Command, log: PathBuf) -> Self {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
-        let file = file.expect("a log file");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        Self { child: command.spawn().expect("the program can be started"), log }
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// SIGKILL.
-    pub fn kill(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// What it logged.
-    pub fn logged(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// Whether it has ended.
-    pub fn ended(&mut self) -> bool {
-        self.child.try_wait().expect("a process of ours").is_some()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -17,6 +17,8 @@ use crate::crash::crowd::{Client, Told};
 const BUYERS: u32 = 20_000;
 /// One in so many requests is a repetition of an earlier one.
 const REPEATS_ONE_IN: u32 = 8;
+/// How long a client waits after an answer that tells it to come again.
+const COME_AGAIN_DELAY: Duration = Duration::from_millis(20);
 /// How long a client waits before it tries another node.
 const RECONNECT_DELAY: Duration = Duration::from_millis(50);
 
@@ -83,7 +85,11 @@ fn order_until(
                 Attempt { product, user, key: format!("{seed:x}-{number}") }
             };
             sent.push(attempt.clone());
+            let unknown_before = client.told.unknown.len();
             let answered = client.attempt(attempt);
+            if client.told.unknown.len() > unknown_before {
+                std::thread::sleep(COME_AGAIN_DELAY);
+            }
             // A crowd spreads over the nodes in time.
             if !answered || stop.load(Ordering::SeqCst) || random.random_ratio(1, 200) {
                 break;

@@ -1,29 +1,20 @@
-//! Rules 1 to 6 while one thing after the other breaks: two nodes, two workers and a crowd throughout.
-//!
-//! After each fault the crowd pauses, every unknown attempt is settled by a retry, the ledger catches up, and
-//! the books of both nodes are held against what the crowd was told.
+//! Rules 1 to 6 while one service or process after the other breaks: two nodes, two workers and a crowd
+//! throughout.
 
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::cluster::{Cluster, Worker, wait_for};
-use super::crowd::{Crowd, Nodes};
+use super::cluster::{Cluster, wait_for};
 use super::sale::product;
 use super::stack::succeed;
+use super::world::{Fault, World};
 use crate::crash::Attempt;
-use crate::crash::books::{Books, call, create};
-use crate::crash::crowd::{Client, Told};
+use crate::crash::books::create;
+use crate::crash::crowd::Client;
 use crate::support::server::Server;
 
-const CLIENTS: u64 = 6;
-const FEW_UNITS: u32 = 400;
-const MANY_UNITS: u32 = 10_000_000;
 /// How long the crowd orders before, during and after a fault.
 const SPELL: Duration = Duration::from_millis(1_200);
-
-/// What is broken, and how.
-type Fault = (&'static str, fn(&mut World));
 
 /// Every kind once.
 const FAULTS: &[Fault] = &[
@@ -50,15 +41,6 @@ const FAULTS: &[Fault] = &[
     }),
     ("Kafka: SIGKILL and back", |world| world.kill_and_start("kafka")),
 ];
-
-struct World {
-    cluster: Cluster,
-    servers: Vec<Option<Server>>,
-    workers: Vec<Option<Worker>>,
-    nodes: Nodes,
-    many: &'static str,
-    few: &'static str,
-}
 
 impl World {
     fn forge_hint(&self, product: &str, units: &str) {
@@ -138,48 +120,6 @@ impl World {
         signal(pid, "CONT");
         third.kill();
     }
-
-    fn tell_nodes(&self) {
-        let addresses = self.servers.iter().flatten().map(|server| server.public).collect();
-        *self.nodes.lock().expect("no client panics with it") = addresses;
-    }
-
-    fn wait_until_ready(&self) {
-        for server in self.servers.iter().flatten() {
-            wait_for("the node is ready again", || {
-                call(server.operator, "GET", "/readyz", "").status == 200
-            });
-        }
-    }
-
-    /// What is unknown is settled on any node by a retry under the same key.
-    fn settle(&self, told: &mut Told) {
-        let node = self.servers.iter().flatten().next_back().expect("a node runs");
-        let mut client = Client::new(node.public).expect("the node takes connections");
-        client.told = std::mem::take(told);
-        for attempt in std::mem::take(&mut client.told.unknown) {
-            client.settle(attempt);
-        }
-        *told = client.told;
-    }
-
-    /// Waits until every worker's transaction for what the log holds is through.
-    fn catch_up(&self) {
-        for product in [self.many, self.few] {
-            for server in self.servers.iter().flatten() {
-                wait_for("rule 5: the ledger is the log", || {
-                    let target = format!("/admin/products/{product}");
-                    let sold = call(server.operator, "GET", &target, "").json()["sold"].as_u64();
-                    let sql = format!(
-                        "SELECT count(*) FROM flux_gate.order_list \
-                         WHERE product = '{product}' AND status = 'confirmed'"
-                    );
-                    let standing = self.cluster.stack.sql(&self.cluster.database, &sql);
-                    sold.is_some() && standing.parse().ok() == sold
-                });
-            }
-        }
-    }
 }
 
 fn signal(pid: u32, name: &str) {
@@ -191,53 +131,9 @@ fn signal(pid: u32, name: &str) {
 #[test]
 fn rules_1_to_6_hold_whatever_breaks() {
     let cluster = Cluster::new();
-    let (many, few) = (product("many"), product("few"));
-    let products: &'static [&'static str] = Box::leak(Box::new([many, few]));
-    let workers = vec![Some(cluster.worker("worker-1")), Some(cluster.worker("worker-2"))];
-    let servers = vec![Some(cluster.node("node-1")), Some(cluster.node("node-2"))];
-    let nodes: Nodes = Arc::new(Mutex::new(Vec::new()));
-    let mut world = World { cluster, servers, workers, nodes, many, few };
-    world.tell_nodes();
-    let operator = world.servers[0].as_ref().expect("it runs").operator;
-    create(operator, many, MANY_UNITS, 2, 0);
-    create(operator, few, FEW_UNITS, 1, 60);
-    for server in world.servers.iter().flatten() {
-        wait_for("the node knows the products", || {
-            let known = |p| call(server.operator, "GET", &format!("/admin/products/{p}"), "");
-            known(many).status == 200 && known(few).status == 200
-        });
-    }
-    let mut books = [Books::new(many, MANY_UNITS.into(), 2), Books::new(few, FEW_UNITS.into(), 1)];
-    let mut told = Told::default();
-    let only = std::env::var("FAULT").unwrap_or_default();
-    for (round, (name, fault)) in FAULTS.iter().enumerate() {
-        if !name.contains(&only) {
-            continue;
-        }
-        let begun = Instant::now();
-        let before = told.accepted.len();
-        let crowd = Crowd::start(CLIENTS, &world.nodes, products, round as u64 + 1);
-        std::thread::sleep(SPELL);
-        fault(&mut world);
-        std::thread::sleep(SPELL);
-        world.wait_until_ready();
-        crowd.stop(&mut told);
-        world.settle(&mut told);
-        world.catch_up();
-        for server in world.servers.iter().flatten() {
-            for books in &mut books {
-                books.check_from_the_start(server.operator, &told);
-            }
-        }
-        let seconds = begun.elapsed().as_secs_f64();
-        let accepted = told.accepted.len() - before;
-        println!("{name:62} {accepted:6} accepted, {seconds:5.1} s");
-        assert!(accepted > 0, "the load was no load");
-    }
-    for books in &mut books {
-        books.check_nothing_unasked(&told);
-    }
-    assert_eq!(books[1].sold(), u64::from(FEW_UNITS), "rule 5: more wanted one than there are");
+    let workers = vec![cluster.worker("worker-1"), cluster.worker("worker-2")];
+    let servers = vec![cluster.node("node-1"), cluster.node("node-2")];
+    World::new(cluster, servers, workers).endure(FAULTS, SPELL);
 }
 
 /// Sells one unit, so that log and ledger hold something, and waits until the ledger has it.

@@ -3,11 +3,21 @@
 //! The services run already (`cargo xtask test` starts them, or `cargo xtask stack up`) and are shared; each
 //! test has its own topic, group, database and products. A service that is missing fails the tests.
 //!
-//! [`faults`] breaks one thing after the other under load and checks rules 1 to 6 by the contract alone.
+//! What breaks: [`faults`] services and processes, [`connections`] what is between them, [`moments`] nodes just
+//! where it matters, [`batches`] workers at each step, [`clocks`] the time, [`rolling`] nothing at all. The rules
+//! are checked by the contract alone ([`world`]).
 
+mod batches;
+mod clocks;
 mod cluster;
+mod connections;
 mod crowd;
 mod faults;
+mod moments;
 mod other_keys;
+mod proxy;
+mod rolling;
 mod sale;
 mod stack;
+mod worker;
+mod world;

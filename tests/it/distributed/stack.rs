@@ -87,6 +87,19 @@ pub fn with_database(url: &str, database: &str) -> String {
     format!("{server}/{database}?{query}")
 }
 
+/// Host and port in a URL.
+pub fn server_of(url: &str) -> &str {
+    let (_, after) = url.rsplit_once('@').expect("a URL with a user");
+    after.split(['/', '?']).next().expect("text has a first part")
+}
+
+/// The same URL with another port of the same host.
+pub fn with_port(url: &str, port: u16) -> String {
+    let server = server_of(url);
+    let (host, _) = server.rsplit_once(':').expect("a URL with a port");
+    url.replacen(&format!("@{server}"), &format!("@{host}:{port}"), 1)
+}
+
 /// Runs a command that must succeed.
 pub fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -4,5 +4,6 @@
 #![allow(dead_code, reason = "each user needs only a part")]
 
 pub mod draft;
+pub mod many_nodes;
 pub mod server;
 pub mod wire;

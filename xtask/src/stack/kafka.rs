@@ -16,8 +16,8 @@ use super::state::{Kind, Service};
 use super::tls::Identity;
 use java::Jars;
 
-/// Ports of one node: clients, nodes, controllers.
-pub const PORTS_PER_NODE: usize = 3;
+/// Ports of one node: clients, nodes, controllers, clients by way of a proxy, that proxy.
+pub const PORTS_PER_NODE: usize = 5;
 /// Names of topics and groups of tests begin with this; they get the rights of the real ones.
 const TESTS_PREFIX: &str = "it-";
 
@@ -41,6 +41,25 @@ const SMALL: &str = "\n\
     broker.session.timeout.ms=3000\n\
     broker.heartbeat.interval.ms=300\n";
 
+/// A fourth door, like the first, for tests that put a proxy before it: a broker tells its clients where to go
+/// on, so it has to tell these the proxy's port. Nobody listens there until a test does.
+fn proxied_door(node: &Node) -> String {
+    let door = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");
+    let (client, internal) = (door("CLIENT", node.client), door("INTERNAL", node.internal));
+    let controller = door("CONTROLLER", node.controller);
+    let (listens, told) = (door("PROXIED", node.proxied), door("PROXIED", node.proxy));
+    format!(
+        "listeners={client},{internal},{controller},{listens}\n\
+         advertised.listeners={client},{internal},{told}\n\
+         listener.security.protocol.map=\
+         CLIENT:SASL_SSL,INTERNAL:SSL,CONTROLLER:SSL,PROXIED:SASL_SSL\n\
+         listener.name.proxied.sasl.enabled.mechanisms=SCRAM-SHA-512\n\
+         listener.name.proxied.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.proxied.ssl.client.auth=none\n"
+    )
+}
+
 struct Node {
     id: u32,
     /// `kafka`, `kafka-2`, …
@@ -50,6 +69,10 @@ struct Node {
     client: u16,
     internal: u16,
     controller: u16,
+    /// Where it listens for those who come by way of a proxy,
+    proxied: u16,
+    /// and where the proxy is to listen.
+    proxy: u16,
 }
 
 /// Starts the nodes, makes users, rights and topics, and adds the variables.
@@ -83,6 +106,8 @@ pub fn up(run: &Run<'_>, brokers: u32, full_jit: bool) -> anyhow::Result<()> {
         ("STACK_KAFKA_ADMIN_USERNAME", "admin".into()),
         ("STACK_KAFKA_ADMIN_PASSWORD", admin),
         ("STACK_KAFKA_PORTS", list(|node| node.client.to_string())),
+        ("STACK_KAFKA_PROXIED_BROKERS", list(|node| format!("127.0.0.1:{}", node.proxy))),
+        ("STACK_KAFKA_PROXY_TARGETS", list(|node| format!("127.0.0.1:{}", node.proxied))),
         ("STACK_KAFKA_JARS", jars.class_path()?),
     ]);
     Ok(())
@@ -103,6 +128,8 @@ fn node(run: &Run<'_>, id: u32) -> anyhow::Result<Node> {
         client: run.port()?,
         internal: run.port()?,
         controller: run.port()?,
+        proxied: run.port()?,
+        proxy: run.port()?,
         name,
     })
 }
@@ -135,7 +162,7 @@ fn config(run: &Run<'_>, node: &Node, nodes: &[Node]) -> anyhow::Result<String> 
             ("MIN_INSYNC", &min_insync.to_string()),
         ],
     )?;
-    Ok(shipped + SMALL)
+    Ok(shipped + SMALL + &proxied_door(node))
 }
 
 /// Makes the nodes' directories, with the users in their first records: SCRAM cannot let in the one who would

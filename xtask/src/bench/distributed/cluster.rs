@@ -12,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::stack::{Psql, Stack, with_database};
 use crate::bench::servers::{self, Echo};
+use crate::support::many_nodes::{self, Stores};
 use crate::support::server::Server;
 
 /// Partitions of the topic.
@@ -188,7 +189,7 @@ impl<'a> Cluster<'a> {
     }
 
     fn dlq(&self) -> String {
-        format!("{}.dlq", self.name)
+        many_nodes::dead_letters(&self.name)
     }
 
     fn database_url(&self, variable: &str) -> anyhow::Result<String> {
@@ -203,54 +204,20 @@ impl<'a> Cluster<'a> {
         kafka_user: &str,
         linger_us: Option<u64>,
     ) -> anyhow::Result<String> {
-        let get = |name: &str| self.stack.get(name);
-        let (username, password) = match kafka_user {
-            // Makes the tables, and does not speak to Kafka.
-            "" => ("-", "-"),
-            user => (get(&format!("{user}_USERNAME"))?, get(&format!("{user}_PASSWORD"))?),
+        let value = |name: &str| Ok(self.stack.get(name)?.to_owned());
+        let stores = Stores {
+            topic: self.topic(),
+            partitions: PARTITIONS,
+            group: self.topic(),
+            kafka_user: (!kafka_user.is_empty()).then_some(kafka_user),
+            linger_us,
+            brokers: self.stack.get("KAFKA_BROKERS")?,
+            redis_url: self.stack.get("REDIS_URL")?,
+            database_url: url,
+            fulfilment_url: None,
         };
-        let mut secrets = String::new();
-        for (key, variable) in [
-            ("record_keys", "RECORD_KEYS"),
-            ("operator_key", "OPERATOR_KEY"),
-            ("operator_public_key", "OPERATOR_PUBLIC_KEY"),
-            ("seal_public_key", "SEAL_PUBLIC_KEY"),
-            ("seal_private_keys", "SEAL_PRIVATE_KEYS"),
-        ] {
-            let value = get(&format!("FLUX_GATE__SECRETS__{variable}"))?;
-            secrets += &format!("{key} = \"{value}\"\n");
-        }
-        let linger = linger_us.map(|us| format!("linger_us = {us}\n")).unwrap_or_default();
-        let stores = format!(
-            r#"
-[redis]
-url = "{redis}"
-loader_url = "{loader}"
-ca_file = "{redis_ca}"
-
-[kafka]
-brokers = "{brokers}"
-username = "{username}"
-password = "{password}"
-ca_file = "{kafka_ca}"
-topic = "{topic}"
-dlq_topic = "{dlq}"
-group = "{topic}"
-partitions = {PARTITIONS}
-{linger}
-[postgres]
-url = "{url}"
-ca_file = "{postgres_ca}"
-"#,
-            redis = get("REDIS_URL")?,
-            loader = get("FLUX_GATE__REDIS__LOADER_URL")?,
-            redis_ca = get("FLUX_GATE__REDIS__CA_FILE")?,
-            brokers = get("KAFKA_BROKERS")?,
-            kafka_ca = get("FLUX_GATE__KAFKA__CA_FILE")?,
-            topic = self.topic(),
-            dlq = self.dlq(),
-            postgres_ca = get("FLUX_GATE__POSTGRES__CA_FILE")?,
-        );
+        let secrets = many_nodes::secrets(&value)?;
+        let stores = stores.sections(&value)?;
         Ok(servers::config_with(servers::MIN_INTERVAL_MS, &secrets) + &stores)
     }
 

@@ -18,6 +18,7 @@ pub mod applied;
 mod delivery;
 #[cfg(feature = "distributed")]
 pub mod kafka;
+mod log_time;
 #[cfg(test)]
 pub mod memory;
 pub mod sqlite;
@@ -26,6 +27,7 @@ pub use applied::{Applied, AppliedBatch, Level, Observer};
 pub use delivery::{NextBatch, Undecided};
 #[cfg(feature = "distributed")]
 pub use kafka::KafkaLog;
+pub use log_time::{LogClock, LogTime};
 #[cfg(test)]
 pub use memory::MemoryLog;
 pub use sqlite::SqliteLog;

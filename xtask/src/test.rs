@@ -40,7 +40,7 @@ impl Step {
 }
 
 /// Everything is tested with the parts of many nodes built in.
-const FEATURES: [&str; 2] = ["--features", "flux-gate/distributed,xtask/distributed"];
+pub const FEATURES: [&str; 2] = ["--features", "flux-gate/distributed,xtask/distributed"];
 
 const STEPS: &[Step] = &[
     Step::new("format", format),
@@ -54,7 +54,7 @@ const STEPS: &[Step] = &[
     Step::new("documentation", documentation),
     Step::new("alert rules", alert_rules),
     Step::with_services("attacks", attacks),
-    Step::new("planted bugs", planted),
+    Step::with_services("planted bugs", planted),
     Step::new("licences, advisories", deny),
 ];
 
@@ -187,7 +187,7 @@ fn one_by_one(tests: &str) -> Command {
 }
 
 /// Tells the tests where the services are, and how to break them.
-fn with_services(command: &mut Command) -> anyhow::Result<&mut Command> {
+pub fn with_services(command: &mut Command) -> anyhow::Result<&mut Command> {
     command.env("FLUX_GATE_STACK", stack::environment_file());
     Ok(command.env("FLUX_GATE_XTASK", workspace::this_program()?))
 }

@@ -15,7 +15,20 @@ const PLACE_ORDER: &str = "place_order.rs";
 const STATE: &str = "sale/state.rs";
 const GATE: &str = "gate/memory.rs";
 const APPLIED: &str = "log/applied.rs";
+const LOG_TIME: &str = "log/log_time.rs";
 
+/// Bugs of many nodes, each with the unit tests on the real services that must fail with it.
+pub const STORE_BUGS: &[(Bug, &str)] = &[(
+    Bug {
+        name: "a stale worker writes its batch a second time",
+        file: "ledger/postgres/sql/advance.sql",
+        find: " AND p.next_offset = u.from_offset",
+        replace: "",
+    },
+    "worker::tests::exactly_once",
+)];
+
+/// Bugs that the simulation must find.
 pub const BUGS: &[Bug] = &[
     // What a client is told.
     Bug {
@@ -219,6 +232,18 @@ pub const BUGS: &[Bug] = &[
         file: APPLIED,
         find: ".extend(run.iter().map(",
         replace: ".extend(run.iter().rev().map(",
+    },
+    Bug {
+        name: "a node goes by its own clock",
+        file: LOG_TIME,
+        find: "(ahead_us, _) => LogTime::known(ms(ahead_us)),",
+        replace: "_ => LogTime::known(wall_ms),",
+    },
+    Bug {
+        name: "a sale is closed by a clock that nothing vouches for",
+        file: "sale/state/screened.rs",
+        find: "if likely_ms >= closes_at_ms && !self.closed(self.log_time_at(reached_ms)) =>",
+        replace: "if closes_at_ms == 0 && reached_ms == 0 =>",
     },
     Bug {
         name: "a node forgets to tell the gate what was decided",

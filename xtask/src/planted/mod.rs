@@ -1,11 +1,13 @@
 //! `cargo xtask planted`: is the simulation worth anything? Bugs are planted in a copy of the real sources,
-//! one at a time, and the simulation must find each. Unit tests have no part in it.
+//! one at a time, and the simulation must find each. Unit tests have no part in it, but for the few bugs of
+//! [`stores`] that only the real services can show.
 //!
 //! The copy, `target/planted/`, is a package of its own with the modules that the simulation uses and
 //! nothing else. It has another name and no program, so it can share the target directory, and so the built
 //! dependencies, without ever leaving a planted bug there for somebody else.
 
 mod bugs;
+mod stores;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,21 +79,29 @@ pub fn run(only: Option<&str>) -> Result<()> {
         let (seed, fallen) = (found.seed, found.fallen);
         println!("{:<60} {seed:>6} {:>5.0}  {fallen}", bug.name, verdict.seconds);
     }
+    let (more, missed) = stores::run(root, only)?;
+    planted += more;
+    survivors.extend(missed);
     println!("{planted} bugs planted, {} caught", planted - survivors.len());
-    ensure!(survivors.is_empty(), "the simulation does not catch: {}", survivors.join("; "));
+    ensure!(survivors.is_empty(), "nothing catches: {}", survivors.join("; "));
     Ok(())
 }
 
-/// Plants one bug, simulates, and takes it out again.
+/// Plants one bug and simulates.
 fn plant(root: &Path, tree: &Path, bug: &Bug) -> Result<Verdict> {
+    change(tree, bug, || simulate(root, tree))
+}
+
+/// Plants one bug, does something, and takes it out again.
+fn change<T>(tree: &Path, bug: &Bug, then: impl FnOnce() -> Result<T>) -> Result<T> {
     let path = tree.join("src").join(bug.file);
     let sound = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let places = sound.matches(bug.find).count();
     ensure!(places == 1, "its text is {places} times in {}, not once:\n{}", bug.file, bug.find);
     fs::write(&path, sound.replacen(bug.find, bug.replace, 1))?;
-    let verdict = simulate(root, tree);
+    let done = then();
     fs::write(&path, sound)?;
-    verdict
+    done
 }
 
 /// Builds the copy and runs its simulation.
@@ -129,7 +139,15 @@ fn find(said: &str) -> Option<Found> {
 
 fn cargo(root: &Path, tree: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.current_dir(tree).args(["test", "--quiet", "--offline", "--test", "it"]);
+    offline(&mut command, root, tree);
+    command.args(["test", "--quiet", "--test", "it"]);
+    command.env_remove("SEED").env_remove("SIM_FIRST");
+    command
+}
+
+/// Lets cargo work in a copy, on what has been built for the real one.
+fn offline(command: &mut Command, root: &Path, tree: &Path) {
+    command.current_dir(tree).env("CARGO_NET_OFFLINE", "true").env("RUST_BACKTRACE", "0");
     // The caller's package is not the copy's.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -140,8 +158,6 @@ fn cargo(root: &Path, tree: &Path) -> Command {
     if std::env::var_os("CARGO_TARGET_DIR").is_none() {
         command.env("CARGO_TARGET_DIR", root.join("target"));
     }
-    command.env("RUST_BACKTRACE", "0").env_remove("SEED").env_remove("SIM_FIRST");
-    command
 }
 
 /// Makes the copy anew.

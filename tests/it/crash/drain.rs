@@ -19,10 +19,13 @@ const UNITS: u32 = 10_000_000;
 const LOAD: Duration = Duration::from_millis(700);
 
 /// What one client saw.
+#[derive(Default)]
 struct Seen {
     told: Told,
     /// When its last order was accepted.
     accepted_last: Option<Instant>,
+    /// How often it was told to go elsewhere, and was answered all the same.
+    told_to_go: u32,
     /// Attempts that the server closed the connection on without a byte of an answer.
     unanswered: HashSet<String>,
 }
@@ -55,13 +58,16 @@ fn a_drain_under_load_loses_nothing_in_flight_and_readiness_fails_first() {
     assert_eq!(status.code(), Some(0), "{log}");
 
     let (mut told, mut unanswered, mut accepted_last) = (Told::default(), HashSet::new(), None);
+    let mut told_to_go = 0;
     for client in clients {
         let seen = client.join().expect("a client found a fault; see above");
         accepted_last = accepted_last.max(seen.accepted_last);
         unanswered.extend(seen.unanswered);
+        told_to_go += seen.told_to_go;
         told.add(seen.told);
     }
     let unready = unready.expect("readiness failed before the listener closed");
+    assert!(told_to_go >= CLIENTS as u32, "each client is told to go before it is cut off");
     assert!(accepted_last > Some(unready), "orders go on being accepted while it is unready");
 
     let server = start();
@@ -75,7 +81,7 @@ fn a_drain_under_load_loses_nothing_in_flight_and_readiness_fails_first() {
 /// Orders until the server closes the connection. Before `stopping` it must not.
 fn order_until_closed(to: SocketAddr, stopping: &AtomicBool, client: usize) -> Seen {
     let keys = keys();
-    let mut seen = Seen { told: Told::default(), accepted_last: None, unanswered: HashSet::new() };
+    let mut seen = Seen::default();
     let mut sender = Client::new(to).expect("the server takes connections");
     for number in 0_u64.. {
         let user = format!("u-{client}-{number}");
@@ -95,6 +101,7 @@ fn order_until_closed(to: SocketAddr, stopping: &AtomicBool, client: usize) -> S
         }
         if answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             assert!(stopping.load(Ordering::SeqCst), "told to go without a reason");
+            seen.told_to_go += 1;
             // As long as it listens, a client may come again.
             match Client::new(to) {
                 Ok(client) => sender = client,

@@ -26,6 +26,8 @@ const CLIENTS: usize = 6;
 const UNITS: u32 = 10_000_000;
 /// How long the crowd orders between two restarts.
 const SPELL: Duration = Duration::from_millis(700);
+/// What a client needs between two orders, or twice that, or nothing.
+const THINKING: Duration = Duration::from_millis(20);
 /// How often a load balancer asks whether a node is ready.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
@@ -119,6 +121,8 @@ fn order_until(stop: &AtomicBool, ready: &Ready, product: &'static str, number: 
                 503 => assert_eq!(answer.member("retry"), "after", "{}", answer.text()),
                 _ => panic!("{attempt:?} was answered {} {}", answer.status, answer.text()),
             }
+            // So that connections stand idle when their node stops.
+            std::thread::sleep(THINKING * (number % 3) as u32);
             let closes =
                 answer.header("connection").is_some_and(|c| c.eq_ignore_ascii_case("close"));
             let gone = !ready.lock().expect("no panic").contains(&node);

@@ -91,9 +91,7 @@ fn copy_workspace(root: &Path, tree: &Path) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let own = "flux-gate = { path = \"..\" }";
     ensure!(text.contains(own), "xtask does not name the package as it did");
-    let text = text
-        .replace(own, "flux-gate = { path = \"..\", package = \"flux-gate-planted\" }")
-        .replace("name = \"xtask\"", "name = \"xtask\"");
+    let text = text.replace(own, "flux-gate = { path = \"..\", package = \"flux-gate-planted\" }");
     fs::write(&path, text)?;
     Ok(())
 }

@@ -317,9 +317,10 @@ impl Rules {
     ) {
         let now_ms = EPOCH_MS + now_us / 1_000;
         let closes_at_ms = state.terms().closes_at_ms.unwrap_or(0);
+        let out_ms_max = if known { OUT_MS_MAX } else { 0 };
         let holds = match answer {
             Answer::NotOpen { opens_at_ms } => !known || now_ms < opens_at_ms + OUT_MS_MAX,
-            Answer::Closed => state.archived() || now_ms + OUT_MS_MAX >= closes_at_ms,
+            Answer::Closed => state.archived() || now_ms + out_ms_max >= closes_at_ms,
             _ => true,
         };
         self.demand(!self.log_clock_is_right || holds, LOG_TIME, || {

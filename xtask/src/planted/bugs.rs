@@ -240,12 +240,6 @@ pub const BUGS: &[Bug] = &[
         replace: "_ => LogTime::known(wall_ms),",
     },
     Bug {
-        name: "a sale is closed by a clock that nothing vouches for",
-        file: "sale/state/screened.rs",
-        find: "if likely_ms >= closes_at_ms && !self.closed(self.log_time_at(reached_ms)) =>",
-        replace: "if closes_at_ms == 0 && reached_ms == 0 =>",
-    },
-    Bug {
         name: "a node forgets to tell the gate what was decided",
         file: APPLIED,
         find: "decided: &decided }",

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::code::Code;
 
 /// The upper bounds of the buckets of [`Latencies`], in microseconds; one more holds what is above.
-pub const LATENCY_BOUNDS_US: [u64; 12] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000,
-];
+pub const LATENCY_BOUNDS_US: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
 
 /// The counts of one thread.
 #[derive(Debug)]

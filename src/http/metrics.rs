@@ -92,11 +92,9 @@ fn latencies(shared: &Shared, registry: &mut Registry) {
             "From an order's last byte to the answer that it is accepted",
             |counters| &counters.accepted,
         ),
-        (
-            "order_not_accepted",
-            "The same for attempts that were answered otherwise",
-            |counters| &counters.not_accepted,
-        ),
+        ("order_not_accepted", "The same for attempts that were answered otherwise", |counters| {
+            &counters.not_accepted
+        }),
     ];
     for (name, help, of) in all {
         let histogram = Histogram::of(shared.counters.iter().map(|counters| of(counters)));

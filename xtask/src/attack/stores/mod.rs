@@ -20,6 +20,7 @@ use super::servers;
 use super::support::server::Server;
 use crate::bench::distributed::stack::{Psql, Stack, with_database};
 use crate::stack::{Services, environment_file};
+use crate::support::many_nodes;
 
 pub mod config;
 pub mod forged;
@@ -274,7 +275,7 @@ impl Stores {
     /// # Errors
     /// Kafka does not answer.
     pub fn dead_letters(&self) -> anyhow::Result<u64> {
-        self.records_in(&config::dead_letters(&self.topic))
+        self.records_in(&many_nodes::dead_letters(&self.topic))
     }
 
     /// Waits until both nodes and the worker have read all that lies in the topic now.
@@ -340,7 +341,7 @@ pub fn admin_options() -> AdminOptions {
 }
 
 fn make_topics(stack: &Stack, topic: &str) -> anyhow::Result<()> {
-    let dead_letters = config::dead_letters(topic);
+    let dead_letters = many_nodes::dead_letters(topic);
     let topics = [(topic, PARTITIONS), (dead_letters.as_str(), 1)].map(|(name, partitions)| {
         NewTopic::new(name, partitions, TopicReplication::Fixed(1))
             .set("cleanup.policy", "delete")
@@ -360,7 +361,7 @@ fn make_topics(stack: &Stack, topic: &str) -> anyhow::Result<()> {
 }
 
 fn remove_topics(stack: &Stack, topic: &str) -> anyhow::Result<()> {
-    let dead_letters = config::dead_letters(topic);
+    let dead_letters = many_nodes::dead_letters(topic);
     let admin = administrator(stack)?;
     runtime()?.block_on(admin.delete_topics(&[topic, &dead_letters], &admin_options()))?;
     Ok(())

@@ -79,18 +79,17 @@ pub const ATTACKS: &[Attack] = &[
     }),
     Attack::on_stores("person erased", "API5", ASIDE, |t| {
         let scene = Scene::open(t.stores()?, 5)?;
-        let sql = "SELECT count(*) FROM flux_gate.subjects";
-        let before = scene.stores.ledger(sql)?;
-        let kept = format!(
-            "SELECT encode(buyer, 'hex') FROM flux_gate.orders WHERE product = '{}'",
-            scene.product
-        );
         scene.stores.settled()?;
-        let buyer = scene.stores.ledger(&kept)?.parse()?;
-        let record = Record::SubjectErased { buyer, operation: Some(operation()?) };
+        let order = format!("FROM flux_gate.orders WHERE order_id = '{}'", scene.order_id);
+        let buyer = scene.stores.ledger(&format!("SELECT encode(buyer, 'hex') {order}"))?;
+        let record = Record::SubjectErased { buyer: buyer.parse()?, operation: Some(operation()?) };
         let got = scene.put_aside(&unsigned(&scene, &record)?)?;
-        let left = scene.stores.ledger(sql)?;
-        Ok(got.and(Got::of(left >= before, "")))
+        let known = format!(
+            "SELECT count(*) FROM flux_gate.subjects \
+             WHERE (partition, \"offset\") IN (SELECT partition, \"offset\" {order})"
+        );
+        let known = scene.stores.ledger(&known)?;
+        Ok(got.and(Got::of(known == "1", format!("known by {known} order"))))
     }),
     Attack::on_stores("order proposed without the key", "API2", ASIDE, |t| {
         let scene = Scene::open(t.stores()?, 5)?;

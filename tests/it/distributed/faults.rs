@@ -1,6 +1,7 @@
 //! Rules 1 to 6 while one service or process after the other breaks: two nodes, two workers and a crowd
 //! throughout.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ const FAULTS: &[Fault] = &[
         world.cluster.stack.redis("STACK_REDIS_ADMIN_URL", &["FLUSHALL"]);
     }),
     ("Redis: SIGKILL, then back and empty", |world| world.kill_and_start("redis")),
+    ("Redis: SIGKILL, then back with an old dump", World::restore_dump),
     ("Redis: hangs (SIGSTOP) and goes on", |world| world.hang("redis", 2 * SPELL)),
     ("PostgreSQL: SIGKILL and back", |world| world.kill_and_start("postgres")),
     ("PostgreSQL: restored from an older backup", World::restore_backup),
@@ -72,6 +74,19 @@ impl World {
         self.cluster.stack.does("stop", service);
         std::thread::sleep(time);
         self.cluster.stack.does("cont", service);
+    }
+
+    /// A dump that the shipped configuration never writes, some orders, and the server back with the dump.
+    fn restore_dump(&mut self) {
+        let stack = &self.cluster.stack;
+        assert_eq!(stack.redis("STACK_REDIS_ADMIN_URL", &["SAVE"]), "OK");
+        let written = Path::new(stack.get("STACK_REDIS_DIR")).join("dump.rdb");
+        let kept = tempfile::tempdir().expect("a temporary directory");
+        let old = kept.path().join("dump.rdb");
+        std::fs::copy(written, &old).expect("the dump is there");
+        std::thread::sleep(2 * SPELL);
+        stack.does("kill", "redis");
+        stack.does_from("start", "redis", &old);
     }
 
     /// A copy of the data while the server is down, some orders, and the copy in its place.

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 mod attack;
 mod bench;
+mod chaos;
 mod planted;
 mod soak;
 mod stack;
@@ -36,6 +37,8 @@ enum Command {
     Test(test::Options),
     /// Kill the server again and again under load, and check that no accepted order is lost.
     Soak(soak::Options),
+    /// Break services, processes, connections and clocks of many nodes again and again, and check the rules.
+    Chaos(chaos::Options),
     /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
     Bench(bench::Options),
     /// Start, stop and hurt real Redis, PostgreSQL and Kafka for the distributed profile.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),

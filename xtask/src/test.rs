@@ -179,7 +179,8 @@ fn many_nodes(name: &str) -> anyhow::Result<Outcome> {
     step::tests(name, with_services(&mut one_by_one("distributed::"))?)
 }
 
-fn one_by_one(tests: &str) -> Command {
+/// Tests that would disturb each other, with what they print.
+pub fn one_by_one(tests: &str) -> Command {
     let mut command = cargo();
     command.args(["test", "--workspace", "--test", "it"]).args(FEATURES);
     command.args(["--", tests, "--test-threads", "1", "--nocapture"]);

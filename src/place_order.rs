@@ -13,9 +13,9 @@
 
 use crate::gate::{Origin, Verdict};
 use crate::log::{Append, Decided, LogTime};
+use crate::sale::record::KeyFingerprints;
 use crate::sale::{
-    BuyerRef, Duplicate, OrderId, OrderProposed, Outcome, ProductId, Record, SaleOpened, SaleState,
-    UserId,
+    BuyerRef, Duplicate, OrderId, OrderProposed, Outcome, ProductId, Record, SaleState, UserId,
 };
 
 pub mod node;
@@ -107,10 +107,8 @@ pub trait World {
     fn monotonic_us(&self) -> u64;
     /// When the log's end was last seen, by the same clock.
     fn end_seen_us(&self) -> u64;
-    /// Whether this node's keys are those that a sale was opened under.
-    fn has_keys_of(&self, _terms: &SaleOpened) -> bool {
-        true
-    }
+    /// This node's keys behind order ids and buyers.
+    fn keys(&self) -> &KeyFingerprints;
     /// Reads a product's applied state.
     fn with_state<R>(&self, product: &ProductId, read: impl FnOnce(&SaleState) -> R) -> Option<R>;
     /// Asks the gate.
@@ -179,8 +177,7 @@ fn screen(world: &impl World, attempt: &Attempt) -> Result<OrderProposed, Answer
     let LogTime { likely_ms, reached_ms } = world.log_time();
     world
         .with_state(&attempt.product, |state| {
-            // Archived sales answer "closed" to everybody, and outlive their keys.
-            if !world.has_keys_of(state.terms()) && !state.archived() {
+            if !state.is_under(world.keys()) {
                 return Err(Answer::OtherKeys);
             }
             let at_ms = state.log_time_at(reached_ms);

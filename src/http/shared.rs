@@ -47,12 +47,10 @@ impl Shared {
         self.log.applied()
     }
 
-    /// Whether this node's keys are those that a sale was opened under. Archived ones outlive their keys.
+    /// Whether this node knows a sale's orders and buyers; it does of one that is not there.
     pub fn has_keys_of(&self, product: &ProductId) -> bool {
-        let has = self.applied().with_state(product, |state| {
-            state.archived() || state.terms().key_fingerprints == *self.identity.fingerprints()
-        });
-        has.unwrap_or(true)
+        let keys = self.identity.fingerprints();
+        self.applied().with_state(product, |state| state.is_under(keys)).unwrap_or(true)
     }
 
     /// The time that the log has now.

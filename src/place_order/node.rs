@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::gate::{GateHandle, Origin, Verdict};
 use crate::keys::IdentityKeys;
 use crate::log::{Append, Applied, LogHandle, LogTime};
-use crate::sale::{BuyerRef, ProductId, SaleOpened, SaleState};
+use crate::sale::record::KeyFingerprints;
+use crate::sale::{BuyerRef, ProductId, SaleState};
 
 /// Attempts of one thread that wait for a unit; a further one is answered "busy" at once.
 pub const UNIT_WAITERS_MAX: usize = 10_000;
@@ -65,8 +66,8 @@ impl World for Node {
         self.applied.end_seen_us()
     }
 
-    fn has_keys_of(&self, terms: &SaleOpened) -> bool {
-        terms.key_fingerprints == *self.identity.fingerprints()
+    fn keys(&self) -> &KeyFingerprints {
+        self.identity.fingerprints()
     }
 
     fn with_state<R>(&self, product: &ProductId, read: impl FnOnce(&SaleState) -> R) -> Option<R> {

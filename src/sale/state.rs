@@ -18,7 +18,7 @@ use super::snapshot::OrderSnapshot;
 
 mod erasure;
 mod restore;
-mod screened;
+mod screening;
 
 /// A proposal that reaches the log later than this after its `at_ms` (both log time) is stale.
 pub const PROPOSAL_AGE_MS_MAX: u64 = 10_000;

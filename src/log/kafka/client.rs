@@ -16,8 +16,8 @@ use secrecy::ExposeSecret;
 use crate::config::Config;
 use crate::config::stores::Plaintext;
 
-/// How long the producer tries to send a record, in milliseconds. A proposal that is older than 10 s when
-/// it is appended is stale, and half of that is left for the way.
+/// How long a record waits for its turn at most, and how long the producer then tries to send it, in
+/// milliseconds: together not longer than the 10 s after which a proposal would be stale.
 pub const MESSAGE_TIMEOUT_MS: u64 = 5_000;
 /// Requests of a producer under way at a time, over all partitions of a broker: the most that it may have and
 /// still be idempotent. Of one partition there is one, see [`super::lanes`].

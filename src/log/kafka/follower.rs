@@ -125,10 +125,8 @@ impl Follower {
         self.caught_up = true;
         let applied = &self.parts.applied;
         for product in applied.products() {
-            let other = applied.with_state(&product, |state| {
-                !state.archived() && state.terms().key_fingerprints != self.parts.key_fingerprints
-            });
-            if other == Some(true) {
+            let keys = &self.parts.key_fingerprints;
+            if applied.with_state(&product, |state| state.is_under(keys)) == Some(false) {
                 tell_of_other_keys(&product);
             }
         }

@@ -90,9 +90,7 @@ fn replay_row(
 }
 
 fn check_keys(book: &Book, keys: &KeyFingerprints) -> Result<(), StartError> {
-    let other =
-        book.iter().find(|(_, state)| !state.archived() && state.terms().key_fingerprints != *keys);
-    match other {
+    match book.iter().find(|(_, state)| !state.is_under(keys)) {
         Some((product, _)) => Err(StartError::OtherKeys { product: *product }),
         None => Ok(()),
     }

@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 use flux_gate::gate::{Origin, Verdict};
 use flux_gate::log::{Append, Applied, Decided, Level, LogClock, LogTime};
 use flux_gate::place_order::{Proposed, World};
+use flux_gate::sale::record::KeyFingerprints;
 use flux_gate::sale::{Book, BuyerRef, LogEntry, Outcome, ProductId, SaleState};
 
 use super::executor::TaskId;
@@ -217,6 +218,10 @@ impl World for Visit {
 
     fn monotonic_us(&self) -> u64 {
         self.sim.now_us()
+    }
+
+    fn keys(&self) -> &KeyFingerprints {
+        &self.sim.keys
     }
 
     fn end_seen_us(&self) -> u64 {

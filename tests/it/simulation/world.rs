@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use flux_gate::log::Level;
+use flux_gate::sale::record::KeyFingerprints;
 use flux_gate::sale::{Book, ProductId, Record};
 
 use super::clients::{Client, Request};
@@ -63,6 +64,8 @@ pub struct Sim {
     pub plan: Plan,
     pub rng: Rng,
     pub products: Vec<ProductId>,
+    /// Of all nodes and sales.
+    pub keys: KeyFingerprints,
     pub executor: Executor<Event>,
     pub faults: RefCell<Faults>,
     pub log: RefCell<FakeLog>,
@@ -113,6 +116,7 @@ impl Sim {
         let node = |_| RefCell::new(Node::start(Book::default(), 0, 0, 0, 0));
         Self {
             products: (0..plan.sales.len()).map(|n| format!("p-{n}").parse().unwrap()).collect(),
+            keys: KeyFingerprints::default(),
             executor: Executor::new(),
             log: RefCell::default(),
             gate: FakeGate::new(plan.rate, plan.nodes),

@@ -5,7 +5,9 @@ use crate::attack::client::{CLIENTS, OPERATORS};
 use crate::attack::jwt::HS_SECRET;
 use crate::attack::support::server::{ADMIN_TOKEN, Server};
 
-const LATER: fn(&super::Target) -> anyhow::Result<Got> = |_| Ok(Got::of(false, "looked at later"));
+/// What is looked at when all attacks are through.
+pub(super) const LATER: fn(&super::Target) -> anyhow::Result<Got> =
+    |_| Ok(Got::of(false, "looked at later"));
 
 static NO_PANIC: Attack =
     Attack::on_ours("afterwards: nothing panicked", "-", "no panic, no error in the logs", LATER);

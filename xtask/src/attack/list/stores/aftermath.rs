@@ -1,10 +1,8 @@
 //! What the attacks on the stores left behind.
 
-use super::super::aftermath::{log_lines, no_panic, nothing_personal};
+use super::super::aftermath::{LATER, log_lines, no_panic, nothing_personal};
 use super::{Attack, Got, Stores, Target};
 use crate::attack::Done;
-
-const LATER: fn(&Target) -> anyhow::Result<Got> = |_| Ok(Got::of(false, "looked at later"));
 
 static RUNS: Attack =
     Attack::on_stores("stores, afterwards: nodes and worker go on", "API8", "both sell", LATER);

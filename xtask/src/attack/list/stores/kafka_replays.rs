@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use flux_gate::keys::records::Author;
 use flux_gate::sale::{BuyerRef, Record};
 
-use super::{Attack, Got};
+use super::{Attack, Got, Target};
 use crate::attack::stores::forged::{Forged, random};
 use crate::attack::stores::scene::{Scene, order};
 
@@ -71,10 +71,9 @@ pub const ATTACKS: &[Attack] = &[
         let stores = t.stores()?;
         let scene = Scene::open(stores, 5)?;
         let person = stores.one.unique("u");
-        let first = order(&stores.one, &scene.product, &person)?;
-        ensure!(first.word() == "success", "not accepted: {}", first.text());
+        let first = buys(&stores.one, &scene.product, &person)?;
         stores.settled()?;
-        let buyer = buyer_of(&scene, &first.member("orderId"))?;
+        let buyer = buyer_of(&scene, &first)?;
         let operation = Some(hex::encode(random::<8>()?).parse()?);
         let record = Record::SubjectErased { buyer, operation };
         let keys = stores.operator_keys()?;
@@ -83,8 +82,7 @@ pub const ATTACKS: &[Attack] = &[
         scene.unmoved_by(std::slice::from_ref(&erasure))?;
         ensure!(names(&scene, &person)? == 0, "the erasure took no effect");
         let elsewhere = Scene::open(stores, 5)?;
-        let back = order(&stores.two, &elsewhere.product, &person)?;
-        ensure!(back.word() == "success", "not accepted: {}", back.text());
+        buys(&stores.two, &elsewhere.product, &person)?;
         stores.settled()?;
         ensure!(names(&scene, &person)? == 1, "who came back is not known to the shop");
         let unmoved = scene.unmoved_by(&[erasure])?;
@@ -110,8 +108,7 @@ pub const ATTACKS: &[Attack] = &[
         let stores = t.stores()?;
         let scene = Scene::open(stores, 5)?;
         let person = stores.one.unique("mallory");
-        let answer = order(&stores.one, &scene.product, &person)?;
-        ensure!(answer.word() == "success", "not accepted: {}", answer.text());
+        buys(&stores.one, &scene.product, &person)?;
         let records = scene.records()?;
         let sealed = of_kind(&scene, "order_proposed")?.len();
         let clear = records.iter().filter(|record| {
@@ -131,6 +128,13 @@ fn of_kind(scene: &Scene<'_>, kind: &str) -> anyhow::Result<Vec<Forged>> {
     });
     ensure!(!found.is_empty(), "no {kind} lies in the topic");
     Ok(found)
+}
+
+/// An honest order, which must be accepted. Returns its id.
+fn buys(node: &Target, product: &str, person: &str) -> anyhow::Result<String> {
+    let answer = order(node, product, person)?;
+    ensure!(answer.word() == "success", "not accepted: {}", answer.text());
+    Ok(answer.member("orderId"))
 }
 
 fn buyer_of(scene: &Scene<'_>, order_id: &str) -> anyhow::Result<BuyerRef> {

@@ -63,7 +63,7 @@ fn prepare(keys: &IdentityKeys, clock: &Clock, orders: usize) -> VecDeque<Append
         rules_version: 1,
         operation: None,
     });
-    let mut appends = VecDeque::from([Append { product, record: opened, subject: None }]);
+    let mut appends = VecDeque::from([Append { product, record: opened, subject: None, by: None }]);
     for n in 0..orders {
         let user: UserId = format!("user-{n}").parse().unwrap();
         let key: IdempotencyKey = format!("key-{n}").parse().unwrap();
@@ -73,7 +73,7 @@ fn prepare(keys: &IdentityKeys, clock: &Clock, orders: usize) -> VecDeque<Append
         let at_ms = now_ms + 60_000;
         let proposed = OrderProposed { order_id, buyer, sealed_user: None, at_ms, generation: 0 };
         let record = Record::OrderProposed(proposed);
-        appends.push_back(Append { product, record, subject: Some(user) });
+        appends.push_back(Append { product, record, subject: Some(user), by: None });
     }
     appends
 }

@@ -13,8 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::guard::live::LiveControls;
 use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
-use crate::http::operator::auth::{BadTokenHash, Tokens};
+use crate::http::operator::auth::{BadToken, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
 use crate::ledger::{Ledger, LedgerError};
@@ -49,7 +50,7 @@ pub enum StartError {
     Guard(#[from] GuardError),
     /// The operators' tokens.
     #[error(transparent)]
-    Tokens(#[from] BadTokenHash),
+    Tokens(#[from] BadToken),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -87,9 +88,13 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let (public_address, operator_address) = (address(&public), address(&operator));
     let listeners = Listeners {
         public,
-        public_tls: acceptor(&config.http.tls_cert_file, &config.http.tls_key_file)?,
+        public_tls: acceptor(&config.http.tls_cert_file, &config.http.tls_key_file, &None)?,
         operator,
-        operator_tls: acceptor(&config.admin.tls_cert_file, &config.admin.tls_key_file)?,
+        operator_tls: acceptor(
+            &config.admin.tls_cert_file,
+            &config.admin.tls_key_file,
+            &config.admin.tls_client_ca_file,
+        )?,
     };
     let tokens = Tokens::new(secret("admin.token", &config.admin.token)?, &config.admin.tokens)?;
     let identity = Arc::new(IdentityKeys::new(
@@ -99,8 +104,10 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let pass_keys = secret("secrets.pass_keys", &config.secrets.pass_keys)?;
     let pass_keys = PassKeys::parse(pass_keys.expose_secret())?;
     let guard = Guard::new(&config, identity.clone(), pass_keys, table_seed(&config, &identity))?;
+    let guard = Arc::new(guard);
 
-    let Parts { gate, log, ledger } = parts(&config, &identity, &clock)?;
+    let Parts { gate, log, ledger, live } = parts(&config, &identity, &guard, &clock)?;
+    live.take(&log.applied().control(), log.applied().log_time(&clock).likely_ms);
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -112,6 +119,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         gate,
         log,
         ledger,
+        live,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
         random,
@@ -128,19 +136,33 @@ struct Parts {
     gate: Gate,
     log: OrderLog,
     ledger: Ledger,
+    live: Arc<LiveControls>,
 }
 
-fn parts(config: &Config, identity: &IdentityKeys, clock: &Clock) -> Result<Parts, StartError> {
+fn parts(
+    config: &Config,
+    identity: &IdentityKeys,
+    guard: &Arc<Guard>,
+    clock: &Clock,
+) -> Result<Parts, StartError> {
     #[cfg(feature = "distributed")]
     if config.is_distributed() {
-        return Ok(distributed::parts(config, identity, clock)?);
+        return Ok(distributed::parts(config, identity, guard, clock)?);
     }
-    embedded::parts(config, identity, clock)
+    embedded::parts(config, identity, guard, clock)
 }
 
-/// Tells the gate what the log decided.
-fn observer(gate: Gate) -> Observer {
+/// The live controls of guard and gate.
+fn live_controls(config: &Config, guard: &Arc<Guard>, gate: &Gate) -> Arc<LiveControls> {
+    Arc::new(LiveControls::new(guard.clone(), gate.clone(), config.limits.clone()))
+}
+
+/// Tells the gate what the log decided, and guard and gate what operators said.
+fn observer(gate: Gate, live: Arc<LiveControls>) -> Observer {
     Box::new(move |batch| {
+        if let Some(control) = batch.control {
+            live.take(control, control.log_time_ms());
+        }
         for level in batch.levels {
             gate.level(&level.product, level.offset, level.remaining);
         }
@@ -217,8 +239,9 @@ fn address(listener: &TcpListener) -> SocketAddr {
 fn acceptor(
     cert_file: &Option<std::path::PathBuf>,
     key_file: &Option<std::path::PathBuf>,
+    client_ca_file: &Option<std::path::PathBuf>,
 ) -> Result<Option<tokio_rustls::TlsAcceptor>, tls::TlsError> {
-    tls::acceptor(cert_file.as_deref(), key_file.as_deref())
+    tls::acceptor(cert_file.as_deref(), key_file.as_deref(), client_ca_file.as_deref())
 }
 
 /// Fills a buffer from the operating system's generator.

@@ -22,11 +22,13 @@ pub mod client;
 mod config;
 mod demo;
 mod doctor;
+mod incident;
 mod keygen;
 pub mod limits;
 mod load;
 mod migrate;
 mod openapi;
+mod operator;
 mod order;
 mod sale;
 mod serve;
@@ -166,6 +168,8 @@ enum Command {
     Session(session::Session),
     /// Create, show and change sales, through the operator's listener of a running server.
     Sale(sale::Sale),
+    /// Answer an attack: block, tighten limits, approve, through the operator's listener.
+    Incident(incident::Incident),
     /// Check the digest chain of the log.
     Audit(audit::Audit),
     /// Print new secrets, ready for the environment or the configuration file.
@@ -214,6 +218,7 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Order(order) => order.run(machine, &common),
         Command::Session(session) => session.run(machine, &common),
         Command::Sale(sale) => sale.run(machine, &common),
+        Command::Incident(incident) => incident.run(machine, &common),
         Command::Audit(audit) => audit.run(machine, &common),
         Command::Keygen(keygen) => keygen.run(machine),
         Command::Config(config) => config.run(machine, &common),

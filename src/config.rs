@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use crate::sale::OperatorRole;
+
 pub mod check;
 mod entry;
 pub mod env;
@@ -137,6 +139,32 @@ pub struct Admin {
     pub tls_cert_file: Option<PathBuf>,
     /// Private key (PEM).
     pub tls_key_file: Option<PathBuf>,
+    /// Certificates (PEM) of the authority that operators' own certificates descend from. Where set, a
+    /// client without one gets no connection.
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// Which changes need a second operator.
+    pub approvals: Approvals,
+}
+
+/// Which changes need a second operator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approvals {
+    /// None.
+    #[default]
+    Off,
+    /// Those that raise what a running sale can still sell.
+    Units,
+}
+
+impl Approvals {
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Units => "units",
+        }
+    }
 }
 
 impl Default for Admin {
@@ -147,6 +175,8 @@ impl Default for Admin {
             tokens: Vec::new(),
             tls_cert_file: None,
             tls_key_file: None,
+            tls_client_ca_file: None,
+            approvals: Approvals::Off,
         }
     }
 }
@@ -161,18 +191,6 @@ pub struct OperatorToken {
     pub role: OperatorRole,
     /// SHA-256 of the token, in hex.
     pub token_sha256: String,
-}
-
-/// What an operator may do; each role includes the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperatorRole {
-    /// Read.
-    Viewer,
-    /// Read, and change a sale.
-    Operator,
-    /// Everything.
-    Admin,
 }
 
 /// The embedded store.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::gcra::Rate;
 use crate::sale::{BuyerRef, ProductId};
 
 pub mod memory;
@@ -37,6 +38,20 @@ pub struct Origin {
     pub address: Option<u64>,
     /// The device fingerprint.
     pub fingerprint: Option<u64>,
+}
+
+/// The rates of attempts that may win; `None` is off. The memory of one process holds that of products
+/// alone: its guard has counted the rest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Attempts of a product.
+    pub product: Option<Rate>,
+    /// Attempts of an address.
+    pub address: Option<Rate>,
+    /// Attempts of a fingerprint.
+    pub fingerprint: Option<Rate>,
+    /// Attempts of a buyer.
+    pub buyer: Option<Rate>,
 }
 
 /// The gate of a node: a closed set of backends. Cheap to clone.
@@ -113,6 +128,15 @@ impl Gate {
             Self::Memory(gate) => gate.level(product, offset, remaining),
             #[cfg(feature = "distributed")]
             Self::Redis(gate) => gate.level(product, offset, remaining),
+        }
+    }
+
+    /// Other rates from now on. What has been counted stays: a bucket that is empty is not filled by it.
+    pub fn set_rates(&self, rates: Rates) {
+        match self {
+            Self::Memory(gate) => gate.set_rate(rates.product),
+            #[cfg(feature = "distributed")]
+            Self::Redis(gate) => gate.set_rates(rates),
         }
     }
 

@@ -9,8 +9,10 @@
 //! its pass or user is in the thread's [`PassCache`]. Expected refusals are values ([`Refusal`]); nothing
 //! that the client sent is in one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 
 use crate::config::{ClientRole, Config};
@@ -27,6 +29,7 @@ mod clients;
 pub mod headers;
 pub mod jwt;
 mod limits;
+pub mod live;
 mod mac;
 pub mod pass;
 mod refusal;
@@ -50,6 +53,7 @@ use clients::{ApiClient, Clients};
 use headers::Credentials;
 use jwt::{JwtError, JwtIssuers};
 use limits::{Entered, Limits, Over};
+use live::{BlockKey, Effective, LiveBlocks};
 use table::KeyedHash;
 
 /// Why the guard cannot be built from the configuration. Never holds a secret.
@@ -76,6 +80,8 @@ pub enum GuardError {
 pub struct Guard {
     proxies: TrustedProxies,
     blocks: Blocks,
+    live_blocks: ArcSwap<LiveBlocks>,
+    block_key: BlockKey,
     limits: Limits,
     clients: Clients,
     issuers: JwtIssuers,
@@ -117,7 +123,13 @@ impl Guard {
         Ok(Self {
             proxies: TrustedProxies::new(&config.http.trusted_proxies),
             blocks: Blocks::new(&config.blocks).map_err(GuardError::BlockedUser)?,
-            limits: Limits::new(&config.limits, hash),
+            live_blocks: ArcSwap::default(),
+            block_key: BlockKey::new(identity.block_seed()),
+            limits: Limits::new(
+                &Effective::configured(&config.limits),
+                config.limits.tracked_keys_max,
+                hash,
+            ),
             clients: Clients::new(&config.clients)?,
             issuers: JwtIssuers::new(&config.jwt)
                 .map_err(|(issuer, error)| GuardError::Jwt { issuer, error })?,
@@ -126,6 +138,17 @@ impl Guard {
             identity,
             hash,
         })
+    }
+
+    /// Other limits, and other blocks beside the configured ones, from now on.
+    pub fn set_live(&self, effective: &Effective, blocks: LiveBlocks) {
+        self.limits.set(effective);
+        self.live_blocks.store(Arc::new(blocks));
+    }
+
+    /// Makes pseudonyms of those who are blocked.
+    pub fn block_key(&self) -> &BlockKey {
+        &self.block_key
     }
 
     /// An empty cache for a thread.
@@ -228,14 +251,22 @@ impl Guard {
         // A signal, no proof: of several the first counts.
         let fingerprint = request.headers.get(&headers::X_DEVICE_FINGERPRINT);
         let fingerprint = fingerprint.map(http::HeaderValue::as_bytes);
-        let known = |fingerprint| self.blocks.fingerprint(fingerprint);
-        if self.blocks.address(ip) || fingerprint.is_some_and(known) {
+        if self.is_blocked(ip, fingerprint) {
             return Err(Refusal::Blocked.into());
         }
         self.limits.enter(ip, fingerprint, now.monotonic_us).map_err(|over| Refused {
             refusal: Refusal::TooManyRequests { retry_after_ms: over.retry_after_ms },
             rate: over.status,
         })
+    }
+
+    /// Check 2: by the configuration, or by an operator.
+    fn is_blocked(&self, ip: IpAddr, fingerprint: Option<&[u8]>) -> bool {
+        let (live, key) = (self.live_blocks.load(), &self.block_key);
+        let by_fingerprint = |fingerprint| {
+            self.blocks.fingerprint(fingerprint) || live.fingerprint(key, fingerprint)
+        };
+        self.blocks.address(ip) || live.address(key, ip) || fingerprint.is_some_and(by_fingerprint)
     }
 
     /// Check 4.
@@ -271,7 +302,7 @@ impl Guard {
 
     /// The part of check 9 that concerns the user alone.
     fn check_user(&self, user: &UserId) -> Result<(), Refusal> {
-        let blocked = self.blocks.user(user);
+        let blocked = self.blocks.user(user) || self.live_blocks.load().user(&self.block_key, user);
         if blocked { Err(Refusal::Forbidden(Forbidden::UserBlocked)) } else { Ok(()) }
     }
 

@@ -53,6 +53,12 @@ impl IdentityKeys {
         first_16_bytes(&tag(&self.buyer, "table-seed", &[]))
     }
 
+    /// A seed for the pseudonyms of those who are blocked: the same on all nodes, and for as long as the buyer
+    /// key stays, which is longer than any block.
+    pub fn block_seed(&self) -> [u8; 16] {
+        first_16_bytes(&tag(&self.buyer, "block-seed", &[]))
+    }
+
     /// What a sale pins of the two keys.
     pub fn fingerprints(&self) -> &KeyFingerprints {
         &self.fingerprints

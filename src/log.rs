@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use crate::sale::{Outcome, ProductId, Record, UserId};
+use crate::sale::{OperatorName, Outcome, ProductId, Record, UserId};
 
 pub mod applied;
 mod delivery;
@@ -57,6 +57,8 @@ pub struct Append {
     /// Who buys, in the shop's words: for `OrderProposed` only. Kept apart from the record, so that it
     /// can be erased, and kept only if the order is confirmed.
     pub subject: Option<UserId>,
+    /// The operator who writes it, kept with the record; for operators' records only.
+    pub by: Option<OperatorName>,
 }
 
 /// What became of a record. It is durable.
@@ -160,7 +162,7 @@ impl LogHandle {
         if self.inbox.ended() {
             return Err(NotAppended::Stopped);
         }
-        if !reads_back(&append.record) {
+        if !reads_back(&append) {
             return Err(NotAppended::Invalid);
         }
         let undecided = self.inbox.reserve();
@@ -191,10 +193,10 @@ impl LogHandle {
 
 /// Whether a start could read the record again. A plain proposal has nothing of variable size and is not
 /// tried: it is the hot path.
-fn reads_back(record: &Record) -> bool {
-    match record {
+fn reads_back(append: &Append) -> bool {
+    match &append.record {
         Record::OrderProposed(proposal) if proposal.sealed_user.is_none() => true,
-        _ => Record::decode(&record.encode()).is_ok(),
+        record => Record::decode(&record.encode_by(append.by)).is_ok(),
     }
 }
 

@@ -151,6 +151,7 @@ pub async fn place_order(world: &impl World, attempt: &Attempt) -> Answer {
             product: attempt.product,
             record: Record::OrderProposed(proposal),
             subject: Some(attempt.user),
+            by: None,
         };
         match world.propose(append, DECISION_WAIT_US_MAX).await {
             Proposed::Decided(decided) => match settle(decided.outcome) {

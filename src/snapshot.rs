@@ -2,7 +2,7 @@
 //! of all products as of one place in the log, and the digests that tie them to it.
 
 use crate::chain::Digest;
-use crate::sale::{ProductId, SaleSnapshot};
+use crate::sale::{ControlState, ProductId, SaleSnapshot};
 
 /// How far one partition of the log has been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub heads: Vec<PartitionHead>,
     /// The sales whose records lie in these partitions.
     pub sales: Vec<(ProductId, SaleSnapshot)>,
+    /// What operators have said about the whole gate, if its records lie in these partitions and there are
+    /// any.
+    pub control: Option<ControlState>,
 }
 
 impl PartitionHead {

@@ -3,16 +3,18 @@
 //! Start: the ledger's snapshot (a node that starts waits for PostgreSQL), then the log from there to its
 //! end, then the gate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Parts, STORE_FAILED_EXIT_CODE, level_all, observer};
+use super::{Parts, STORE_FAILED_EXIT_CODE, level_all, live_controls, observer};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::redis::{Options, RedisGateError};
 use crate::gate::{Gate, RedisGate};
-use crate::gcra::Rate;
+use crate::guard::Guard;
+use crate::guard::live::Effective;
 use crate::keys::IdentityKeys;
 use crate::keys::records::{RecordKeys, RecordKeysError};
 use crate::keys::seal::{SealKeyError, Sealer};
@@ -28,10 +30,6 @@ const TELL_EVERY_TRIES: u32 = 20;
 
 /// How often a node's digests are compared with the workers'.
 const AGREEMENT_EVERY: Duration = Duration::from_secs(2);
-
-/// Attempts that travel are those of people whom the guard knows, and many people share a carrier's address: over
-/// all nodes it has so many times the rate that strangers have at each.
-const CARRIER_FACTOR: u32 = 16;
 
 /// Why a part did not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +61,7 @@ pub enum PartError {
 pub(super) fn parts(
     config: &Config,
     identity: &IdentityKeys,
+    guard: &Arc<Guard>,
     clock: &Clock,
 ) -> Result<Parts, PartError> {
     let keys = record_keys(config)?;
@@ -71,13 +70,14 @@ pub(super) fn parts(
     let ledger = PostgresLedger::new(config)?;
     let snapshot = snapshot(&ledger)?;
     let gate = Gate::Redis(RedisGate::start(gate_options(config)?, clock.clone())?);
+    let live = live_controls(config, guard, &gate);
     let log_parts =
         kafka::Parts { keys, sealer, snapshot, key_fingerprints: identity.fingerprints().clone() };
     let log = KafkaLog::start(
         config,
         log_parts,
         clock.clone(),
-        observer(gate.clone()),
+        observer(gate.clone(), live.clone()),
         Box::new(|error| {
             tracing::error!(%error, "the order log ended; ending the process so that nothing is lost");
             std::process::exit(STORE_FAILED_EXIT_CODE);
@@ -86,7 +86,7 @@ pub(super) fn parts(
     watch_agreement(&log, &ledger)?;
     let log = OrderLog::Kafka(log);
     level_all(&gate, &log);
-    Ok(Parts { gate, log, ledger: Ledger::Postgres(ledger) })
+    Ok(Parts { gate, log, ledger: Ledger::Postgres(ledger), live })
 }
 
 /// Compares this node's digests with those that the workers note. Two that differ mean that the same records
@@ -146,18 +146,12 @@ fn snapshot(ledger: &PostgresLedger) -> Result<crate::snapshot::Snapshot, PartEr
 }
 
 fn gate_options(config: &Config) -> Result<Options, PartError> {
-    let limits = &config.limits;
-    let rate = |per_second| Rate::per_second(per_second, per_second);
     let url: &SecretString = required("redis.url", config.redis.url.as_ref())?;
     Ok(Options {
         url: url.clone(),
         ca_file: config.redis.ca_file.clone(),
         timeout: Duration::from_millis(config.redis.timeout_ms),
-        product: rate(limits.product_per_second),
-        address: Rate::per_second(limits.ip_per_second, limits.ip_burst)
-            .map(|rate| rate.times(CARRIER_FACTOR)),
-        fingerprint: rate(limits.fingerprint_per_second),
-        buyer: rate(limits.buyer_per_second),
+        rates: Effective::configured(&config.limits).gate_rates(),
     })
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Parts, STORE_FAILED_EXIT_CODE, StartError, level_all, observer};
+use super::{Parts, STORE_FAILED_EXIT_CODE, StartError, level_all, live_controls, observer};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::{Gate, MemoryGate};
 use crate::gcra::Rate;
+use crate::guard::Guard;
 use crate::keys::IdentityKeys;
 use crate::ledger::{Ledger, SqliteLedger};
 use crate::log::sqlite::Options;
@@ -16,14 +17,16 @@ use crate::log::{OrderLog, SqliteLog};
 pub(super) fn parts(
     config: &Config,
     identity: &IdentityKeys,
+    guard: &Arc<Guard>,
     clock: &Clock,
 ) -> Result<Parts, StartError> {
     let rate = config.limits.product_per_second;
     let gate = Gate::Memory(Arc::new(MemoryGate::new(Rate::per_second(rate, rate))));
+    let live = live_controls(config, guard, &gate);
     let log = SqliteLog::start(
         &Options::new(&config.data, identity),
         clock.clone(),
-        observer(gate.clone()),
+        observer(gate.clone(), live.clone()),
         Box::new(|error| {
             tracing::error!(%error, "the store failed; ending the process so that nothing is lost");
             std::process::exit(STORE_FAILED_EXIT_CODE);
@@ -32,5 +35,5 @@ pub(super) fn parts(
     let ledger = Ledger::Sqlite(SqliteLedger::open(log.store_file())?);
     let log = OrderLog::Sqlite(log);
     level_all(&gate, &log);
-    Ok(Parts { gate, log, ledger })
+    Ok(Parts { gate, log, ledger, live })
 }

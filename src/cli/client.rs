@@ -14,9 +14,10 @@ use http::header::{HOST, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -164,6 +165,15 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+/// A certificate of one's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The chain, PEM.
+    pub cert_file: &'a Path,
+    /// The private key, PEM.
+    pub key_file: &'a Path,
+}
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Client {
@@ -179,7 +189,20 @@ impl Client {
     /// # Errors
     /// If a file of certificates cannot be used.
     pub fn new(target: Target, trusted: &[&Path], timeout: Duration) -> Result<Self, ClientError> {
-        let tls = if target.tls { Some(connector(trusted)?) } else { None };
+        Self::with_identity(target, trusted, None, timeout)
+    }
+
+    /// The same with a certificate of one's own, for a server that asks for one.
+    ///
+    /// # Errors
+    /// If a file of certificates cannot be used.
+    pub fn with_identity(
+        target: Target,
+        trusted: &[&Path],
+        identity: Option<Identity<'_>>,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let tls = if target.tls { Some(connector(trusted, identity)?) } else { None };
         Ok(Self { target, tls, timeout })
     }
 
@@ -250,7 +273,10 @@ pub fn reach(listener: SocketAddr, tls: bool) -> Target {
     Target { tls, host: host.to_string(), port: listener.port() }
 }
 
-fn connector(trusted: &[&Path]) -> Result<TlsConnector, ClientError> {
+fn connector(
+    trusted: &[&Path],
+    identity: Option<Identity<'_>>,
+) -> Result<TlsConnector, ClientError> {
     let mut roots = RootCertStore::empty();
     for path in trusted {
         let failed = |why: String| ClientError::Certificates { path: path.to_path_buf(), why };
@@ -275,9 +301,32 @@ fn connector(trusted: &[&Path]) -> Result<TlsConnector, ClientError> {
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider's own cipher suites fit the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match identity {
+        Some(identity) => identity.present(config)?,
+        None => config.with_no_client_auth(),
+    };
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+impl Identity<'_> {
+    fn present(
+        self,
+        config: ConfigBuilder<ClientConfig, WantsClientCert>,
+    ) -> Result<ClientConfig, ClientError> {
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |why: String| ClientError::Certificates { path, why }
+        };
+        let chain = CertificateDer::pem_file_iter(self.cert_file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| failed(self.cert_file)(error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_file(self.key_file)
+            .map_err(|error| failed(self.key_file)(error.to_string()))?;
+        config
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| failed(self.cert_file)(error.to_string()))
+    }
 }
 
 #[cfg(test)]

@@ -3,24 +3,16 @@
 //! Every change carries an `Idempotency-Key`, so that repeating a command whose outcome is unknown is
 //! safe under the same `--operation`.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::{Method, Request, header};
-use secrecy::{ExposeSecret, SecretString};
+use http::Method;
 use serde_json::{Map, Value, json};
 
-use crate::cli::client::{Client, ClientError, Reply, Target};
+use crate::cli::client::Reply;
+use crate::cli::operator::{Call, Listener, json_of};
 use crate::cli::when::When;
-use crate::cli::{Common, Exit, Failure, Machine, tell};
-use crate::config::Config;
-use crate::keys::stored::{self, StoredSecret};
-use crate::sale::{OperationId, ProductId};
+use crate::cli::{Common, Exit, Failure, Machine};
+use crate::sale::ProductId;
 
 mod show;
-
-const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Create, show and change sales, through the operator's listener of a running server.
 ///
@@ -37,18 +29,8 @@ Examples:
 pub(super) struct Sale {
     #[command(subcommand)]
     command: SaleCommand,
-    /// The operator's listener.
-    #[arg(long, global = true, value_name = "URL")]
-    url: Option<Target>,
-    /// Certificates (PEM) to trust, beside those of the machine.
-    #[arg(long, global = true, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Name of this change: repeated under the same name it takes effect once. Random unless given.
-    #[arg(long, global = true, value_name = "ID")]
-    operation: Option<OperationId>,
-    /// Print the server's reply as JSON.
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    listener: Listener,
 }
 
 #[derive(clap::Subcommand)]
@@ -118,51 +100,16 @@ struct Create {
     repeat_window_seconds: Option<u64>,
 }
 
-/// A call of the operator's listener.
-#[derive(Debug, PartialEq)]
-struct Call {
-    method: Method,
-    path: String,
-    /// The body of a change; `None` for a look.
-    body: Option<Value>,
-}
-
 impl Sale {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
-        let config = common.load(machine, Vec::new())?.config;
-        let target = self.url.clone().unwrap_or_else(|| operator_of(&config));
-        let token = token(&config)?;
-        if !target.tls && !target.is_loopback() {
-            tell(&format!("warning: the token goes to {target} in clear; use https"));
-        }
-        let trusted: Vec<_> =
-            self.ca.iter().chain(&config.admin.tls_cert_file).map(PathBuf::as_path).collect();
-        let client = Client::new(target, &trusted, TIMEOUT)?;
         let call = self.command.call(machine.clock.unix_ms());
-        let operation = match &self.operation {
-            Some(operation) => operation.to_string(),
-            None => machine.random_hex::<16>()?,
-        };
-        let request = call.request(&token, &operation)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let reply = runtime
-            .block_on(client.send(request))
-            .map_err(|error| unanswered(&error, &call, &operation))?;
-        if !reply.status.is_success() {
-            if self.json && serde_json::from_slice::<Value>(&reply.body).is_ok() {
-                machine.out.write_all(&reply.body)?;
-                writeln!(machine.out)?;
-            }
-            return Err(Failure::new(show::refusal(&reply)));
-        }
+        let reply = self.listener.send(machine, common, &call)?;
         self.show(&reply, machine)
     }
 
     fn show(&self, reply: &Reply, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
-        let reply: Value = serde_json::from_slice(&reply.body).map_err(|error| {
-            Failure::new(format!("the reply is not JSON ({error}); is this a Flux-Gate?"))
-        })?;
-        let text = match (&self.command, self.json) {
+        let reply = json_of(reply)?;
+        let text = match (&self.command, self.listener.json) {
             (_, true) => serde_json::to_string_pretty(&reply)? + "\n",
             (SaleCommand::List, false) => show::list(&reply),
             (_, false) => show::change_or_product(&reply),
@@ -217,58 +164,5 @@ impl Create {
     }
 }
 
-impl Call {
-    fn request(
-        &self,
-        token: &SecretString,
-        operation: &str,
-    ) -> Result<Request<Bytes>, ClientError> {
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(&self.path)
-            .header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
-        let mut bytes = Bytes::new();
-        if let Some(body) = &self.body {
-            request = request
-                .header(header::CONTENT_TYPE, "application/json")
-                .header("idempotency-key", operation);
-            bytes = body.to_string().into();
-        }
-        Ok(request.body(bytes)?)
-    }
-}
-
-/// The operator's listener as a client on this machine reaches it.
-fn operator_of(config: &Config) -> Target {
-    super::client::reach(config.admin.listen, config.admin.tls_cert_file.is_some())
-}
-
-/// The operator's token: configured, or made by the server in the data directory.
-pub(super) fn token(config: &Config) -> Result<SecretString, Failure> {
-    if let Some(token) = &config.admin.token {
-        return Ok(token.clone());
-    }
-    let stored = stored::read(&config.data.dir, StoredSecret::AdminToken)?;
-    stored.ok_or_else(|| {
-        let path = StoredSecret::AdminToken.path(&config.data.dir);
-        Failure::new(format!(
-            "there is no operator's token: set FLUX_GATE__ADMIN__TOKEN, or name the server's data \
-             directory with --data ({} is not there)",
-            path.display()
-        ))
-    })
-}
-
-fn unanswered(error: &ClientError, call: &Call, operation: &str) -> Failure {
-    let mut message = error.to_string();
-    if call.body.is_some() && error.outcome_unknown() {
-        message += &format!(
-            "\nWhether the change took effect is unknown. Repeat the command with \
-             --operation {operation}: it takes effect once."
-        );
-    }
-    Failure::new(message)
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

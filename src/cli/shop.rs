@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::cli::client::reach;
-use crate::cli::{Failure, Machine, sale};
+use crate::cli::{Failure, Machine, operator};
 use crate::config::Config;
 use crate::load::sessions::Credentials;
 use crate::load::{Stop, Target};
@@ -55,7 +55,7 @@ pub(super) fn operator(
     };
     let ca_file = ca_file.or(config.admin.tls_cert_file.as_ref());
     let target = Target::parse(&url, ca_file.map(PathBuf::as_path))?;
-    let token = token.cloned().map_or_else(|| sale::token(config), Ok)?;
+    let token = token.cloned().map_or_else(|| operator::token(config), Ok)?;
     Ok((target, token))
 }
 

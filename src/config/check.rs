@@ -83,6 +83,10 @@ fn listeners(found: &mut Found, config: &Config) {
         let what = format!("has the port of http.listen, {}", http.listen.port());
         found.error("admin.listen", what, "choose another port");
     }
+    if admin.tls_client_ca_file.is_some() && admin.tls_cert_file.is_none() {
+        let mend = "set admin.tls_cert_file and admin.tls_key_file too";
+        found.error("admin.tls_client_ca_file", "is set, while the listener has no TLS", mend);
+    }
     if !is_loopback(&admin.listen) && admin.tls_cert_file.is_none() {
         let what = format!("{} can be reached from outside, without TLS", admin.listen);
         let mend = "set admin.tls_cert_file and admin.tls_key_file, or listen on 127.0.0.1";
@@ -177,12 +181,13 @@ fn secret_length(found: &mut Found, name: &str, secret: &str, min: usize) {
 }
 
 fn operator_tokens(found: &mut Found, config: &Config) {
-    let mut names = BTreeSet::new();
+    // The name of `admin.token`: approvals tell operators apart by their names.
+    let mut names = BTreeSet::from(["admin"]);
     for (index, token) in config.admin.tokens.iter().enumerate() {
         let name = format!("admin.tokens[{index}]");
         if !is_id(&token.name) {
             found.error(format!("{name}.name"), "is not a name", NAME_MEND);
-        } else if !names.insert(&token.name) {
+        } else if !names.insert(token.name.as_str()) {
             let what = format!("`{}` is there already", token.name);
             found.error(format!("{name}.name"), what, "give each token its own name");
         }

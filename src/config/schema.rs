@@ -133,6 +133,18 @@ pub static KEYS: &[Key] = &[
     key!(Secret, admin.token, |c| c.admin.token.is_some(), "the admin's bearer token"),
     key!(Path, admin.tls_cert_file, |c| c.admin.tls_cert_file.as_deref(), "certificate chain, PEM"),
     key!(Path, admin.tls_key_file, |c| c.admin.tls_key_file.as_deref(), "private key, PEM"),
+    key!(
+        Path,
+        admin.tls_client_ca_file,
+        |c| c.admin.tls_client_ca_file.as_deref(),
+        "authority of the operators' own certificates, PEM; set: no connection without one"
+    ),
+    key!(
+        Text,
+        admin.approvals,
+        |c| c.admin.approvals.word().to_owned(),
+        "off, or units: a second operator approves what raises a running sale's units"
+    ),
     key!(Text, data.dir, |c| c.data.dir.display().to_string(), "the embedded store"),
     number!(data.batch_records_max, 1, 100_000, "records of one transaction"),
     number!(data.queue_records_max, 1, 10_000_000, "records that wait for the writer"),

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use super::Verdict;
@@ -20,7 +21,7 @@ pub const PENDING_LIFETIME_US: u64 = 12_000_000;
 /// Stock hints and product rates.
 #[derive(Debug)]
 pub struct MemoryGate {
-    rate: Option<Rate>,
+    rate: ArcSwap<Option<Rate>>,
     products: RwLock<HashMap<ProductId, Mutex<Cell>>>,
 }
 
@@ -36,7 +37,12 @@ struct Cell {
 impl MemoryGate {
     /// A gate without products; `rate` limits the attempts of each product, `None` is off.
     pub fn new(rate: Option<Rate>) -> Self {
-        Self { rate, products: RwLock::default() }
+        Self { rate: ArcSwap::from_pointee(rate), products: RwLock::default() }
+    }
+
+    /// Another rate of products; what has been counted stays.
+    pub fn set_rate(&self, rate: Option<Rate>) {
+        self.rate.store(rate.into());
     }
 
     /// Everything is checked before anything is written.
@@ -54,7 +60,7 @@ impl MemoryGate {
         {
             return Verdict::Busy;
         }
-        if let Some(rate) = &self.rate {
+        if let Some(rate) = &**self.rate.load() {
             match gcra::check(rate, cell.tat_us, now_us) {
                 gcra::Check::Conforms { tat_us, .. } => cell.tat_us = tat_us,
                 gcra::Check::Exceeds { retry_after_us } => {
@@ -172,6 +178,20 @@ mod tests {
         let (gate, _) = gate(None, 1);
         assert_eq!(gate.admit(&"other".parse().unwrap(), &buyer(1), 0), Verdict::Busy);
         assert_eq!(gate.products.read().len(), 1);
+    }
+
+    #[test]
+    fn another_rate_does_not_fill_an_empty_bucket() {
+        let (gate, product) = gate(Rate::per_second(10, 2), 9);
+        assert_eq!(gate.admit(&product, &buyer(1), 0), Verdict::Go);
+        assert_eq!(gate.admit(&product, &buyer(2), 0), Verdict::Go);
+        gate.set_rate(Rate::per_second(5, 1));
+        let over = gate.admit(&product, &buyer(3), 0);
+        assert_eq!(over, Verdict::OverRate { retry_after_us: 200_000 });
+        gate.set_rate(None);
+        assert_eq!(gate.admit(&product, &buyer(3), 0), Verdict::Go);
+        gate.set_rate(Rate::per_second(10, 2));
+        assert!(matches!(gate.admit(&product, &buyer(4), 0), Verdict::OverRate { .. }));
     }
 
     #[test]

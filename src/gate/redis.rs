@@ -17,14 +17,16 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use secrecy::SecretString;
 
-use super::Verdict;
 use super::memory::MemoryGate;
+use super::{Rates, Verdict};
 use crate::clock::Clock;
 use crate::gcra::Rate;
 use crate::sale::{BuyerRef, ProductId};
@@ -51,7 +53,7 @@ pub use counters::Counts;
 pub use handle::RedisHandle;
 pub use library::{LibraryKeeper, load_library};
 
-/// How to reach Redis, and the rates that hold over all nodes; `None` is off.
+/// How to reach Redis, and the rates that hold over all nodes.
 pub struct Options {
     /// `rediss://user:password@host:port`.
     pub url: SecretString,
@@ -59,14 +61,8 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// How long an attempt waits before it is screened in memory.
     pub timeout: Duration,
-    /// Attempts of a product.
-    pub product: Option<Rate>,
-    /// Attempts of an address.
-    pub address: Option<Rate>,
-    /// Attempts of a fingerprint.
-    pub fingerprint: Option<Rate>,
-    /// Attempts of a buyer.
-    pub buyer: Option<Rate>,
+    /// The rates at first.
+    pub rates: Rates,
 }
 
 /// Why the gate could not be made. (A Redis that cannot be reached is no error: nodes screen in memory.)
@@ -97,7 +93,10 @@ struct KeeperThread {
 struct Shared {
     endpoint: Endpoint,
     timeout: Duration,
-    rates: Rates,
+    rates: ArcSwap<Rates>,
+    /// Of all rates since the start: a time of arrival that an earlier rate has put far ahead is no forgery
+    /// and stays.
+    longest_window_us: AtomicU64,
     clock: Clock,
     /// This node's own count.
     local: MemoryGate,
@@ -107,31 +106,17 @@ struct Shared {
     counters: Counters,
 }
 
-/// The rates of [`Options`].
-#[derive(Debug, Clone, Copy, Default)]
-struct Rates {
-    product: Option<Rate>,
-    address: Option<Rate>,
-    fingerprint: Option<Rate>,
-    buyer: Option<Rate>,
-}
-
 impl RedisGate {
     /// Starts the keeper's thread. Attempts are screened in memory until Redis has been reached.
     ///
     /// # Errors
     /// See [`RedisGateError`].
     pub fn start(options: Options, clock: Clock) -> Result<Self, RedisGateError> {
-        let rates = Rates {
-            product: options.product,
-            address: options.address,
-            fingerprint: options.fingerprint,
-            buyer: options.buyer,
-        };
         let shared = Arc::new(Shared {
             endpoint: Endpoint::new(&options.url, options.ca_file.as_deref())?,
             timeout: options.timeout,
-            rates,
+            rates: ArcSwap::from_pointee(options.rates),
+            longest_window_us: AtomicU64::new(options.rates.longest_window_us()),
             breaker: Breaker::new(clock.monotonic_us()),
             clock,
             local: MemoryGate::new(None),
@@ -168,6 +153,13 @@ impl RedisGate {
     /// See [`Gate::level`](super::Gate::level). Does not block.
     pub fn level(&self, product: &ProductId, offset: u64, remaining: u32) {
         self.shared.level(product, offset, remaining);
+    }
+
+    /// See [`Gate::set_rates`](super::Gate::set_rates).
+    pub fn set_rates(&self, rates: Rates) {
+        let longest_us = rates.longest_window_us();
+        self.shared.longest_window_us.fetch_max(longest_us, Ordering::Relaxed);
+        self.shared.rates.store(Arc::new(rates));
     }
 
     /// See [`Gate::pending`](super::Gate::pending): of this node.
@@ -229,7 +221,7 @@ impl Shared {
     /// The verdict without Redis, for an attempt that holds a place on this node.
     fn screen_here(&self, product: &Product, now_us: u64) -> Verdict {
         self.counters.screened_here.add(1);
-        product.screen_here(self.rates.product.as_ref(), now_us)
+        product.screen_here(self.rates.load().product.as_ref(), now_us)
     }
 
     fn settled(&self, decided: &[(ProductId, BuyerRef)]) {

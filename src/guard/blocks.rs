@@ -1,4 +1,5 @@
-//! Who is refused at the door: addresses and prefixes, device fingerprints, users.
+//! Who is refused at the door by the configuration: addresses and prefixes, device fingerprints, users.
+//! (Those whom operators block while the gate runs: `live.rs`.)
 //!
 //! A lookup costs one hash for each prefix length that occurs, and nothing where nothing is blocked.
 
@@ -72,7 +73,8 @@ impl Blocks {
     }
 }
 
-fn left_aligned(ip: IpAddr) -> u128 {
+/// The address's bits, left-aligned in 128.
+pub(super) fn left_aligned(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(ip.to_bits()) << V4_SHIFT,
         IpAddr::V6(ip) => ip.to_bits(),

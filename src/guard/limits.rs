@@ -4,13 +4,19 @@
 //! counts against its buyer or API client instead, so that people behind one carrier's address do not lock
 //! each other out. Whoever is refused by one rate is charged to none: what was charged before it is taken
 //! back.
+//!
+//! The rates can be changed while requests pass ([`Limits::set`]). What has been counted stays: all that is
+//! kept of a key is when its bucket will be full again, so a bucket that is empty is not filled by another
+//! rate. The tables are there from the start, whatever is off: untouched they take no memory.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config;
+use arc_swap::ArcSwap;
+
 use crate::gate::Origin;
 use crate::gcra::{self, Check, Rate};
+use crate::guard::live::Effective;
 use crate::guard::table::{KeyedHash, Slot, Table};
 use crate::sale::{BuyerRef, IdempotencyKey};
 
@@ -76,33 +82,40 @@ impl SharedTat {
     }
 }
 
-/// A kind of key with its rate and its table.
-struct Kind {
-    policy: &'static str,
-    rate: Rate,
-    table: Table,
-}
-
-impl Kind {
-    fn new(policy: &'static str, rate: Option<Rate>, keys_max: usize) -> Option<Self> {
-        rate.map(|rate| Self { policy, rate, table: Table::new(keys_max) })
-    }
-
-    fn charge(&self, tag: u64, now_us: u64) -> Result<RateStatus, Over> {
-        charge_in(&self.table, self.policy, &self.rate, tag, now_us)
-    }
-
-    fn refund(&self, tag: u64) {
-        refund_in(&self.table, &self.rate, tag);
-    }
+/// The rates that hold now.
+struct Rates {
+    node: Option<Rate>,
+    address: Option<AddressRates>,
+    fingerprint: Option<Rate>,
+    buyer: Option<Rate>,
+    client: Option<Rate>,
+    min_interval_ms: u64,
 }
 
 /// The rate of addresses, and of the networks around IPv6 ones.
-struct Addresses {
-    single: Kind,
-    rate_56: Rate,
-    rate_48: Rate,
-    networks: Table,
+#[derive(Clone, Copy)]
+struct AddressRates {
+    single: Rate,
+    by_56: Rate,
+    by_48: Rate,
+}
+
+impl Rates {
+    fn new(effective: &Effective) -> Self {
+        let address = |single: Rate| AddressRates {
+            single,
+            by_56: single.times(FACTOR_56),
+            by_48: single.times(FACTOR_48),
+        };
+        Self {
+            node: effective.node,
+            address: effective.address.map(address),
+            fingerprint: effective.fingerprint,
+            buyer: effective.buyer,
+            client: effective.client,
+            min_interval_ms: effective.min_interval_ms,
+        }
+    }
 }
 
 /// What a request was charged with at the door; given back by [`Limits::refund`].
@@ -112,7 +125,8 @@ pub struct Entered {
     pub status: Option<RateStatus>,
     /// From where, as far as these are limited.
     pub origin: Origin,
-    address: Option<AddressTags>,
+    /// With the rates that it was charged by: they may be others by now.
+    address: Option<(AddressTags, AddressRates)>,
 }
 
 #[derive(Clone, Copy)]
@@ -125,38 +139,32 @@ struct AddressTags {
 /// All rates of a node, shared by its threads.
 pub struct Limits {
     hash: KeyedHash,
-    node: Option<(Rate, SharedTat)>,
-    addresses: Option<Addresses>,
-    fingerprints: Option<Kind>,
-    buyer_rate: Option<Rate>,
-    min_interval_ms: u64,
+    rates: ArcSwap<Rates>,
+    node: SharedTat,
+    addresses: Table,
+    networks: Table,
+    fingerprints: Table,
     buyers: Table,
-    client_rate: Option<Rate>,
 }
 
 impl Limits {
-    /// Takes the configured limits.
-    pub fn new(config: &config::Limits, hash: KeyedHash) -> Self {
-        let keys_max = config.tracked_keys_max;
-        // Where no burst is configured it is what comes in a second.
-        let rate = |per_second| Rate::per_second(per_second, per_second);
-        let address = Rate::per_second(config.ip_per_second, config.ip_burst);
-        let buyers_on = config.buyer_per_second > 0 || config.min_interval_ms > 0;
+    /// Limits that hold at first, with tables of at most `tracked_keys_max` keys each.
+    pub fn new(effective: &Effective, tracked_keys_max: usize, hash: KeyedHash) -> Self {
+        let table = || Table::new(tracked_keys_max);
         Self {
             hash,
-            node: rate(config.node_per_second).map(|rate| (rate, SharedTat::default())),
-            addresses: Kind::new("address", address, keys_max).map(|single| Addresses {
-                rate_56: single.rate.times(FACTOR_56),
-                rate_48: single.rate.times(FACTOR_48),
-                networks: Table::new(keys_max),
-                single,
-            }),
-            fingerprints: Kind::new("fingerprint", rate(config.fingerprint_per_second), keys_max),
-            buyer_rate: rate(config.buyer_per_second),
-            min_interval_ms: config.min_interval_ms,
-            buyers: Table::new(if buyers_on { keys_max } else { 0 }),
-            client_rate: rate(config.client_per_second),
+            rates: ArcSwap::from_pointee(Rates::new(effective)),
+            node: SharedTat::default(),
+            addresses: table(),
+            networks: table(),
+            fingerprints: table(),
+            buyers: table(),
         }
+    }
+
+    /// Other limits from now on; what has been counted stays.
+    pub fn set(&self, effective: &Effective) {
+        self.rates.store(Rates::new(effective).into());
     }
 
     /// Check 3: charges the address, its networks, the fingerprint and the node, or none of them.
@@ -169,21 +177,22 @@ impl Limits {
         fingerprint: Option<&[u8]>,
         now_us: u64,
     ) -> Result<Entered, Over> {
-        let entered = self.charge_address(ip, now_us)?;
-        let fingerprint = self.fingerprints.as_ref().zip(fingerprint);
-        let fingerprint = fingerprint.map(|(kind, bytes)| (kind, self.fingerprint_tag(bytes)));
+        let rates = self.rates.load();
+        let entered = self.charge_address(rates.address, ip, now_us)?;
+        let fingerprint = rates.fingerprint.zip(fingerprint);
+        let fingerprint = fingerprint.map(|(rate, bytes)| (rate, self.fingerprint_tag(bytes)));
         let tag = fingerprint.map(|(_, tag)| tag);
-        if let Some((kind, tag)) = fingerprint
-            && let Err(over) = kind.charge(tag, now_us)
+        if let Some((rate, tag)) = &fingerprint
+            && let Err(over) = charge_in(&self.fingerprints, "fingerprint", rate, *tag, now_us)
         {
             self.refund(&entered);
             return Err(over);
         }
         // The node comes last: a request that an address's rate refuses takes nothing from all others.
-        if let Some((rate, tat)) = &self.node
-            && let Err(over) = tat.charge("node", rate, now_us)
+        if let Some(rate) = &rates.node
+            && let Err(over) = self.node.charge("node", rate, now_us)
         {
-            fingerprint.inspect(|(kind, tag)| kind.refund(*tag));
+            fingerprint.inspect(|(rate, tag)| refund_in(&self.fingerprints, rate, *tag));
             self.refund(&entered);
             return Err(over);
         }
@@ -192,33 +201,38 @@ impl Limits {
 
     /// Takes the charge of the address and its networks back: the request counts against somebody known.
     pub fn refund(&self, entered: &Entered) {
-        let Some((addresses, tags)) = self.addresses.as_ref().zip(entered.address) else { return };
-        addresses.single.refund(tags.single);
+        let Some((tags, rates)) = entered.address else { return };
+        refund_in(&self.addresses, &rates.single, tags.single);
         if let Some([tag_56, tag_48]) = tags.networks {
-            refund_in(&addresses.networks, &addresses.rate_56, tag_56);
-            refund_in(&addresses.networks, &addresses.rate_48, tag_48);
+            refund_in(&self.networks, &rates.by_56, tag_56);
+            refund_in(&self.networks, &rates.by_48, tag_48);
         }
     }
 
-    fn charge_address(&self, ip: IpAddr, now_us: u64) -> Result<Entered, Over> {
-        let Some(addresses) = &self.addresses else {
+    fn charge_address(
+        &self,
+        rates: Option<AddressRates>,
+        ip: IpAddr,
+        now_us: u64,
+    ) -> Result<Entered, Over> {
+        const POLICY: &str = "address";
+        let Some(rates) = rates else {
             return Ok(Entered { status: None, origin: Origin::default(), address: None });
         };
         let tags = self.address_tags(ip);
-        let policy = addresses.single.policy;
-        let status = addresses.single.charge(tags.single, now_us)?;
+        let status = charge_in(&self.addresses, POLICY, &rates.single, tags.single, now_us)?;
+        let give_back = || refund_in(&self.addresses, &rates.single, tags.single);
         if let Some([tag_56, tag_48]) = tags.networks {
-            let networks = &addresses.networks;
-            let by_56 = charge_in(networks, policy, &addresses.rate_56, tag_56, now_us);
-            by_56.inspect_err(|_| addresses.single.refund(tags.single))?;
-            let by_48 = charge_in(networks, policy, &addresses.rate_48, tag_48, now_us);
+            let by_56 = charge_in(&self.networks, POLICY, &rates.by_56, tag_56, now_us);
+            by_56.inspect_err(|_| give_back())?;
+            let by_48 = charge_in(&self.networks, POLICY, &rates.by_48, tag_48, now_us);
             by_48.inspect_err(|_| {
-                refund_in(networks, &addresses.rate_56, tag_56);
-                addresses.single.refund(tags.single);
+                refund_in(&self.networks, &rates.by_56, tag_56);
+                give_back();
             })?;
         }
         let origin = Origin { address: Some(tags.single), fingerprint: None };
-        Ok(Entered { status: Some(status), origin, address: Some(tags) })
+        Ok(Entered { status: Some(status), origin, address: Some((tags, rates)) })
     }
 
     fn address_tags(&self, ip: IpAddr) -> AddressTags {
@@ -247,7 +261,7 @@ impl Limits {
     /// # Errors
     /// The client is over its rate.
     pub fn client(&self, tat: &SharedTat, now_us: u64) -> Result<Option<RateStatus>, Over> {
-        self.client_rate.map(|rate| tat.charge("client", &rate, now_us)).transpose()
+        self.rates.load().client.map(|rate| tat.charge("client", &rate, now_us)).transpose()
     }
 
     /// Counts a call other than an order against a buyer's rate.
@@ -255,7 +269,8 @@ impl Limits {
     /// # Errors
     /// The buyer is over its rate.
     pub fn buyer(&self, buyer: &BuyerRef, now_us: u64) -> Result<Option<RateStatus>, Over> {
-        let Some(rate) = &self.buyer_rate else { return Ok(None) };
+        let rates = self.rates.load();
+        let Some(rate) = &rates.buyer else { return Ok(None) };
         charge_in(&self.buyers, "buyer", rate, buyer.table_hash(), now_us).map(Some)
     }
 
@@ -270,7 +285,8 @@ impl Limits {
         key: &IdempotencyKey,
         now_us: u64,
     ) -> Result<Option<RateStatus>, Over> {
-        if self.buyer_rate.is_none() && self.min_interval_ms == 0 {
+        let rates = self.rates.load();
+        if rates.buyer.is_none() && rates.min_interval_ms == 0 {
             return Ok(None);
         }
         let now = LastOrder {
@@ -278,12 +294,12 @@ impl Limits {
             key: self.hash.tag(DOMAIN_KEY, key.as_str().as_bytes()),
         };
         self.buyers.with(buyer.table_hash(), |slot: Slot<'_>| {
-            if let Some(retry_after_ms) = now.too_soon_after(*slot.note, self.min_interval_ms) {
+            if let Some(retry_after_ms) = now.too_soon_after(*slot.note, rates.min_interval_ms) {
                 return Err(Over { retry_after_ms, status: None });
             }
-            let Some(rate) = &self.buyer_rate else {
+            let Some(rate) = &rates.buyer else {
                 // Without a rate the slot is kept for as long as its note matters.
-                *slot.tat_us = now_us.saturating_add(self.min_interval_ms.saturating_mul(1_000));
+                *slot.tat_us = now_us.saturating_add(rates.min_interval_ms.saturating_mul(1_000));
                 *slot.note = now.note();
                 return Ok(None);
             };

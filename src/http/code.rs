@@ -27,6 +27,8 @@ pub enum Code {
     Conflict,
     UnknownProduct,
     UnknownOrder,
+    UnknownEntry,
+    ApprovalRequired,
     NotFound,
     MethodNotAllowed,
     Blocked,
@@ -112,6 +114,8 @@ impl Code {
             Conflict,
             UnknownProduct,
             UnknownOrder,
+            UnknownEntry,
+            ApprovalRequired,
             NotFound,
             MethodNotAllowed,
             Blocked,
@@ -164,6 +168,10 @@ impl Code {
             Self::Conflict => (S::CONFLICT, "conflict", "Conflict", Never),
             Self::UnknownProduct => (S::NOT_FOUND, "unknown_product", "Unknown product", Never),
             Self::UnknownOrder => (S::NOT_FOUND, "unknown_order", "Unknown order", Never),
+            Self::UnknownEntry => (S::NOT_FOUND, "unknown_entry", "Unknown entry", Never),
+            Self::ApprovalRequired => {
+                (S::ACCEPTED, "approval_required", "Approval required", Never)
+            }
             Self::NotFound => (S::NOT_FOUND, "not_found", "Not found", Never),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", Never)

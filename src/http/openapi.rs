@@ -14,7 +14,7 @@ use super::reply::{self, Particulars};
 mod operations;
 mod schemas;
 
-use operations::{Answer, Caller, OPERATIONS, Operation};
+use operations::{Answer, Caller, Operation};
 
 /// The document, as it is served.
 pub fn json() -> Bytes {
@@ -27,7 +27,7 @@ pub fn json() -> Bytes {
 /// The document.
 pub fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for operation in OPERATIONS {
+    for operation in operations::all() {
         let methods = paths.entry(operation.path).or_default();
         methods.insert(operation.method.to_owned(), describe(operation));
     }
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_answer_has_an_example_that_is_json() {
-        for operation in OPERATIONS {
+        for operation in operations::all() {
             for answer in operation.answers {
                 if let Answer::Json { example, .. } = answer {
                     serde_json::from_str::<Value>(example)
@@ -215,7 +215,7 @@ mod tests {
         // Given outside any one call: by the connection, or to a path or method that no call has.
         let outside = [Code::NotFound, Code::MethodNotAllowed, Code::HeadersTooLarge];
         for code in Code::ALL {
-            let given = OPERATIONS.iter().any(|operation| {
+            let given = operations::all().any(|operation| {
                 operation
                     .answers
                     .iter()

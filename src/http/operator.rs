@@ -10,13 +10,18 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
+pub mod approvals;
 pub mod auth;
+pub mod blocks;
 pub mod changes;
+mod control;
 pub mod desk;
 pub mod handlers;
+pub mod limits;
 pub mod products;
+pub mod tokens;
 
 use super::code::Code;
 use super::reply;
@@ -33,7 +38,7 @@ pub struct Operator {
     pub shared: Arc<Shared>,
     /// The way to the log.
     pub desk: Desk,
-    /// Who may call.
+    /// Who may call, by the configuration.
     pub tokens: Tokens,
 }
 
@@ -44,6 +49,9 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/products", get(products::list))
         .route("/admin/products/{id}", get(products::show))
         .route("/admin/orders", get(handlers::orders))
+        .route("/admin/blocks", get(blocks::list))
+        .route("/admin/limits", get(limits::list))
+        .route("/admin/approvals", get(approvals::list))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::viewer));
     let operator_role = Router::new()
         .route("/init", post(products::init))
@@ -54,9 +62,17 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/products/{id}/resume", post(changes::resume))
         .route("/admin/products/{id}/restock", post(changes::restock))
         .route("/admin/orders/{id}/reverse", post(handlers::reverse))
+        .route("/admin/blocks", post(blocks::set).delete(blocks::lift))
+        .route("/admin/blocks/{id}", delete(blocks::lift_id))
+        .route("/admin/limits", post(limits::set))
+        .route("/admin/limits/{limit}", delete(limits::clear))
+        .route("/admin/approvals/{id}/approve", post(approvals::approve))
+        .route("/admin/approvals/{id}/reject", post(approvals::reject))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::operator));
     let admin = Router::new()
         .route("/admin/products/{id}/archive", post(changes::archive))
+        .route("/admin/tokens", get(tokens::list).post(tokens::add))
+        .route("/admin/tokens/{name}", delete(tokens::revoke))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::admin));
     viewer
         .merge(operator_role)

@@ -366,7 +366,7 @@ pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str
         frees_limit: true,
         reason: "cancelled by the shop".to_owned(),
     };
-    match thread.node.log().append(Append { product, record, subject: None }) {
+    match thread.node.log().append(Append { product, record, subject: None, by: None }) {
         Err(NotAppended::NoOperatorKey) => reply::problem_because(
             Code::Forbidden,
             "this node cannot sign a reversal; send the call to a node that serves operators",

@@ -167,9 +167,15 @@ pub fn problem_because(code: Code, detail: &str) -> Coded {
 #[derive(Debug)]
 pub struct Prepared {
     problems: Vec<Bytes>,
-    /// The policies seen so far: as many as there are kinds of limits.
-    policies: RefCell<Vec<(&'static str, HeaderValue)>>,
+    /// The policies seen lately, at most [`POLICIES_MAX`].
+    policies: RefCell<Vec<(Policy, HeaderValue)>>,
 }
+
+/// A policy's name, quota and window in seconds.
+type Policy = (&'static str, u32, u64);
+
+/// Policies whose header is kept: the kinds of limits, each with room for some live changes.
+const POLICIES_MAX: usize = 64;
 
 impl Default for Prepared {
     fn default() -> Self {
@@ -190,15 +196,18 @@ impl Prepared {
         coded.with(RATE_LIMIT_POLICY, self.policy(rate)).with(RATE_LIMIT, limit(rate))
     }
 
-    /// A policy's quota and window are fixed by the configuration, so its name finds it.
     fn policy(&self, rate: &RateStatus) -> HeaderValue {
+        let key = (rate.policy, rate.quota, rate.window_seconds);
         let mut policies = self.policies.borrow_mut();
-        if let Some((_, value)) = policies.iter().find(|(name, _)| *name == rate.policy) {
+        if let Some((_, value)) = policies.iter().find(|(known, _)| *known == key) {
             return value.clone();
         }
-        let RateStatus { policy, quota, window_seconds, .. } = rate;
+        let (policy, quota, window_seconds) = key;
         let value = text(format_args!("\"{policy}\";q={quota};w={window_seconds}"));
-        policies.push((rate.policy, value.clone()));
+        if policies.len() >= POLICIES_MAX {
+            policies.clear();
+        }
+        policies.push((key, value.clone()));
         value
     }
 }

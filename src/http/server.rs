@@ -37,6 +37,8 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 pub const BACKLOG_MAX: i32 = 4_096;
 /// How long the end of the listener waits for one more of them.
 const LAST_ACCEPT: Duration = Duration::from_millis(2);
+/// How often it is looked whether a block or a live limit is over, in milliseconds.
+const LIVE_TICK_MS: u64 = 100;
 /// Connections of the operator's listener.
 const OPERATOR_CONNECTIONS_MAX: usize = 256;
 
@@ -275,6 +277,7 @@ async fn serve_operator(
     };
     let connections = Connections::new(&shared.config.http);
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
+    tokio::task::spawn_local(keep_live(shared.clone()));
     let desk = Desk::start(shared.log.handle());
     let router = operator::router(Arc::new(Operator { shared: shared.clone(), desk, tokens }));
     loop {
@@ -312,6 +315,14 @@ async fn serve_operator(
     }
     drop(listener);
     drained(&connections, shared.config.http.drain_timeout_ms).await;
+}
+
+/// Lets blocks and live limits go when their time is over.
+async fn keep_live(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(LIVE_TICK_MS)).await;
+        shared.live.tick(shared.log_time().likely_ms);
+    }
 }
 
 /// Waits until no connection is left, or the time is up.

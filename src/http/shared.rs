@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::guard::Guard;
+use crate::guard::live::LiveControls;
 use crate::keys::IdentityKeys;
 use crate::ledger::Ledger;
 use crate::log::{Applied, LogTime, OrderLog};
@@ -24,13 +25,15 @@ pub struct Shared {
     /// The keys behind order ids and buyer references.
     pub identity: Arc<IdentityKeys>,
     /// Checks 2 to 10.
-    pub guard: Guard,
+    pub guard: Arc<Guard>,
     /// The gate.
     pub gate: Gate,
     /// The order log.
     pub log: OrderLog,
     /// The ledger.
     pub ledger: Ledger,
+    /// Keeps guard and gate as operators say while the gate runs.
+    pub live: Arc<LiveControls>,
     /// One block of counts for each public thread.
     pub counters: Vec<Arc<Counters>>,
     /// Until when the listeners' certificates are good, see [`super::tls::expiries`].

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::TlsAcceptor;
 
 use super::x509;
@@ -29,6 +32,14 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
+    /// The authority of clients' certificates cannot be used.
+    #[error("cannot use {path} as the authority of clients' certificates: {why}")]
+    ClientAuthority {
+        /// The certificate file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
 }
 
 /// Until when the listeners' certificates are good: the name of each listener that has one, and Unix
@@ -42,13 +53,15 @@ pub fn expiries(config: &Config) -> Vec<(&'static str, u64)> {
     files.into_iter().filter_map(expiry).collect()
 }
 
-/// Reads certificate chain and key. Neither given: no TLS.
+/// Reads certificate chain and key. Neither given: no TLS. With an authority of clients' certificates, a
+/// client that has none of it gets no connection.
 ///
 /// # Errors
 /// A file is missing, is not PEM, or the two do not fit.
 pub fn acceptor(
     cert_file: Option<&Path>,
     key_file: Option<&Path>,
+    client_ca_file: Option<&Path>,
 ) -> Result<Option<TlsAcceptor>, TlsError> {
     let (Some(cert_file), Some(key_file)) = (cert_file, key_file) else {
         return Ok(None);
@@ -63,12 +76,31 @@ pub fn acceptor(
     let key = PrivateKeyDer::from_pem_file(key_file).map_err(pem(key_file))?;
     let unusable = |source| TlsError::Unusable { path: cert_file.to_owned(), source };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(unusable)?;
+    let builder = match client_ca_file {
+        Some(path) => builder.with_client_cert_verifier(client_verifier(path, provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// Accepts clients whose certificate descends from one of these alone.
+fn client_verifier(
+    path: &Path,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let unusable = |why: String| TlsError::ClientAuthority { path: path.to_owned(), why };
+    let mut roots = rustls::RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| unusable(e.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| unusable(error.to_string()))
 }

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - it holds only what is durable in the log, because [`Applied::apply_batch`] is called with durable
 //!   records alone, by one thread, in log order;
-//! - products come and never go; an archived one keeps its small remainder.
+//! - products come and never go; an archived one keeps its small remainder;
+//! - the control state is replaced as a whole, so whoever reads it takes no lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,8 @@ use parking_lot::RwLock;
 use super::log_time::{LogClock, LogTime};
 use crate::clock::Clock;
 use crate::sale::{
-    Book, BuyerRef, LogEntry, OrderId, OrderView, Outcome, ProductId, Record, SaleState,
+    Book, BuyerRef, ControlState, LogEntry, OrderId, OrderView, Outcome, ProductId, Record,
+    SaleState,
 };
 
 type Products = HashMap<ProductId, Arc<RwLock<SaleState>>>;
@@ -30,6 +32,8 @@ pub struct AppliedBatch<'a> {
     pub levels: &'a [Level],
     /// The proposals that were decided in this batch, whatever their outcome.
     pub decided: &'a [(ProductId, BuyerRef)],
+    /// The control state, if the batch touched it.
+    pub control: Option<&'a Arc<ControlState>>,
 }
 
 /// How many units a product has left as of an offset.
@@ -46,6 +50,7 @@ pub struct Level {
 /// The state of every product, as of the last durable record.
 pub struct Applied {
     products: ArcSwap<Products>,
+    control: ArcSwap<ControlState>,
     end_seen_us: AtomicU64,
     /// Of a log that goes by another clock than the node's.
     log_clock: Option<LogClock>,
@@ -60,8 +65,13 @@ impl Applied {
             .iter()
             .map(|(product, state)| (*product, Arc::new(RwLock::new(state.clone()))))
             .collect();
-        let products = ArcSwap::from_pointee(products);
-        Self { products, end_seen_us: AtomicU64::new(0), log_clock: None, observer }
+        Self {
+            products: ArcSwap::from_pointee(products),
+            control: ArcSwap::from_pointee(book.control().clone()),
+            end_seen_us: AtomicU64::new(0),
+            log_clock: None,
+            observer,
+        }
     }
 
     /// The same for a log that goes by another clock.
@@ -89,6 +99,19 @@ impl Applied {
         let products = self.products.load();
         let state = products.get(product)?;
         Some(f(&state.read()))
+    }
+
+    /// What operators have said about the whole gate.
+    pub fn control(&self) -> Arc<ControlState> {
+        self.control.load_full()
+    }
+
+    /// The latest log time under a key (Unix milliseconds), if there is one.
+    pub fn log_time_ms(&self, key: &ProductId) -> Option<u64> {
+        if *key == ProductId::CONTROL {
+            return Some(self.control.load().log_time_ms());
+        }
+        self.with_state(key, SaleState::log_time_ms)
     }
 
     /// All products, sorted.
@@ -122,12 +145,27 @@ impl Applied {
     pub fn apply_batch(&self, entries: &[LogEntry]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut levels = Vec::new();
+        let mut control = None;
         for run in entries.chunk_by(|one, next| one.product == next.product) {
-            levels.extend(self.apply_run(run, &mut outcomes));
+            if run[0].product == ProductId::CONTROL {
+                control = Some(self.apply_control(run, &mut outcomes));
+            } else {
+                levels.extend(self.apply_run(run, &mut outcomes));
+            }
         }
         let decided: Vec<_> = entries.iter().filter_map(decided_proposal).collect();
-        (self.observer)(&AppliedBatch { levels: &levels, decided: &decided });
+        let control = control.as_ref();
+        (self.observer)(&AppliedBatch { levels: &levels, decided: &decided, control });
         outcomes
+    }
+
+    /// Applies successive control records and puts the new state in the place of the old one.
+    fn apply_control(&self, run: &[LogEntry], outcomes: &mut Vec<Outcome>) -> Arc<ControlState> {
+        let mut control = ControlState::clone(&self.control.load());
+        outcomes.extend(run.iter().map(|e| control.apply(e.offset, e.appended_at_ms, &e.record)));
+        let control = Arc::new(control);
+        self.control.store(Arc::clone(&control));
+        control
     }
 
     /// Applies successive records of one product under one lock.

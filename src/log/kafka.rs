@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::records::RecordKeys;
 use crate::keys::seal::Sealer;
+use crate::sale::ControlState;
 use crate::sale::record::KeyFingerprints;
 use crate::snapshot::{PartitionHead, Snapshot};
 
@@ -146,11 +147,13 @@ impl KafkaLog {
         start::check_bounds(&heads, &bounds)?;
 
         let log_clock = LogClock::default();
-        if let Some(latest_ms) = snapshot.sales.iter().map(|(_, sale)| sale.log_time_ms).max() {
+        let of_sales = snapshot.sales.iter().map(|(_, sale)| sale.log_time_ms);
+        let of_control = snapshot.control.iter().map(ControlState::log_time_ms);
+        if let Some(latest_ms) = of_sales.chain(of_control).max() {
             log_clock.read(latest_ms, asked_us);
         }
-        let sales = start::restored(snapshot.sales)?;
-        let applied = Arc::new(Applied::following(&sales, log_clock, observer));
+        let states = start::restored(snapshot)?;
+        let applied = Arc::new(Applied::following(&states, log_clock, observer));
         let heads = Arc::new(Heads::new(&heads));
         let outbox_parts = OutboxParts {
             topic: topic.clone(),

@@ -51,7 +51,7 @@ pub(crate) fn opened(name: &str, capacity: u32) -> Append {
         rules_version: RULES_VERSION,
         operation: None,
     };
-    Append { product: product(name), record: Record::SaleOpened(terms), subject: None }
+    Append { product: product(name), record: Record::SaleOpened(terms), subject: None, by: None }
 }
 
 pub(crate) const START_MS: i64 = 1_700_000_000_000;
@@ -70,7 +70,7 @@ pub(crate) fn proposed_in(name: &str, n: u32, by: u32, generation: u64) -> Appen
         generation,
     });
     let subject = Some(format!("user-{by}").parse().unwrap());
-    Append { product: product(name), record, subject }
+    Append { product: product(name), record, subject, by: None }
 }
 
 pub(crate) fn reversed(name: &str, n: u32) -> Append {
@@ -80,11 +80,11 @@ pub(crate) fn reversed(name: &str, n: u32) -> Append {
         frees_limit: true,
         reason: "payment failed".into(),
     };
-    Append { product: product(name), record, subject: None }
+    Append { product: product(name), record, subject: None, by: None }
 }
 
 pub(crate) fn about(name: &str, record: Record) -> Append {
-    Append { product: product(name), record, subject: None }
+    Append { product: product(name), record, subject: None, by: None }
 }
 
 fn erased(name: &str, by: u32, operation: &str) -> Append {

@@ -1,5 +1,5 @@
-//! Golden replays: what format 1 and rules 1 made of these records, they make of them for ever. The file
-//! is never rewritten; a new format or new rules get a file of their own.
+//! Golden replays: what a format and rules 1 made of these records, they make of them for ever. The files
+//! are never rewritten; a new format or new rules get a file of their own.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,14 @@ use super::*;
 
 const V1: &str = include_str!("../../tests/golden/records-v1.jsonl");
 
+const V2: &str = include_str!("../../tests/golden/records-v2.jsonl");
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
     offset: u64,
     appended_at_ms: u64,
-    product: ProductId,
+    product: &'a str,
     #[serde(borrow)]
     record: &'a RawValue,
     outcome: &'a str,
@@ -23,7 +25,11 @@ struct Line<'a> {
 }
 
 fn lines() -> impl Iterator<Item = Line<'static>> {
-    V1.lines().map(|line| serde_json::from_str(line).unwrap())
+    lines_of(V1)
+}
+
+fn lines_of(text: &'static str) -> impl Iterator<Item = Line<'static>> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap())
 }
 
 #[test]
@@ -31,7 +37,8 @@ fn the_records_of_format_1_come_to_the_same_outcomes() {
     let mut book = Book::default();
     for line in lines() {
         let record = Record::decode(line.record.get().as_bytes()).unwrap();
-        let (offset, appended_at_ms, product) = (line.offset, line.appended_at_ms, line.product);
+        let (offset, appended_at_ms) = (line.offset, line.appended_at_ms);
+        let product = line.product.parse().unwrap();
         let outcome = book.apply(&LogEntry { offset, appended_at_ms, product, record });
         assert_eq!(outcome.name(), line.outcome, "offset {offset}");
         if let Outcome::Duplicate(duplicate) = outcome {
@@ -56,6 +63,29 @@ fn format_1_is_written_byte_for_byte() {
 }
 
 #[test]
+fn the_records_of_format_2_come_to_the_same_outcomes_and_are_written_byte_for_byte() {
+    let mut book = Book::default();
+    let (mut kinds, mut outcomes) = (BTreeSet::new(), BTreeSet::new());
+    for line in lines_of(V2) {
+        let bytes = line.record.get().as_bytes();
+        let (record, by) = Record::decode_by(bytes).unwrap();
+        let again = String::from_utf8(record.encode_by(by)).unwrap();
+        assert_eq!(again, line.record.get(), "offset {}", line.offset);
+        kinds.insert(record.kind());
+        outcomes.insert(line.outcome);
+        let (offset, appended_at_ms) = (line.offset, line.appended_at_ms);
+        let product = ProductId::from_log_key(line.product).unwrap();
+        let outcome = book.apply(&LogEntry { offset, appended_at_ms, product, record });
+        assert_eq!(outcome.name(), line.outcome, "offset {offset}");
+    }
+    // The nine of control, and two of a sale with who wrote them; all ignored ones but "full".
+    assert_eq!(kinds.len(), 9 + 2, "{kinds:?}");
+    assert_eq!(outcomes.len(), 1 + 5 + 2, "{outcomes:?}");
+    let digest = serde_json::to_string(book.control()).unwrap();
+    assert!(digest.contains("v6-48-0123456789abcdef") && !digest.contains("user-"), "{digest}");
+}
+
+#[test]
 fn every_kind_and_every_outcome_is_pinned() {
     let kinds: BTreeSet<_> =
         lines().map(|line| Record::decode(line.record.get().as_bytes()).unwrap().kind()).collect();
@@ -67,8 +97,8 @@ fn every_kind_and_every_outcome_is_pinned() {
 
 #[test]
 fn a_newer_format_is_named_and_anything_else_refused() {
-    let newer = br#"{"v":2,"record":{"order_proposed":{"new_field":1}}}"#;
-    assert!(matches!(Record::decode(newer), Err(DecodeError::NewerFormat(2))));
+    let newer = br#"{"v":3,"record":{"order_proposed":{"new_field":1}}}"#;
+    assert!(matches!(Record::decode(newer), Err(DecodeError::NewerFormat(3))));
     let rules =
         lines().nth(2).unwrap().record.get().replace("\"rules_version\":1", "\"rules_version\":2");
     assert!(matches!(Record::decode(rules.as_bytes()), Err(DecodeError::NewerRules(2))));
@@ -83,6 +113,10 @@ fn a_newer_format_is_named_and_anything_else_refused() {
         r#"{"v":1,"record":{"unheard_of":{}}}"#,
         r#"{"v":1,"record":{"sale_paused":{"operation":""}}}"#,
         r#"{"v":1,"record":{"subject_erased":{"buyer":"00"}},"more":1}"#,
+        // What format 1 can say is not said in format 2, and the other way round.
+        r#"{"v":2,"record":{"sale_paused":{"operation":"p"}}}"#,
+        r#"{"v":1,"by":"alice","record":{"sale_paused":{"operation":"p"}}}"#,
+        r#"{"v":0,"record":{"sale_paused":{"operation":"p"}}}"#,
     ] {
         assert!(matches!(Record::decode(bad.as_bytes()), Err(DecodeError::Malformed(_))), "{bad}");
     }

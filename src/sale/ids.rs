@@ -171,6 +171,37 @@ textual_id!(
     OperationId, KEY_BYTES_MAX, "^[A-Za-z0-9_-]+$", is_key_byte
 );
 
+textual_id!(
+    /// Who operates: the name of a token, `^[A-Za-z0-9_-]{1,64}$`.
+    OperatorName, KEY_BYTES_MAX, "^[A-Za-z0-9_-]+$", is_key_byte
+);
+
+/// The text of [`ProductId::CONTROL`].
+const CONTROL_KEY: &str = "_control";
+
+impl ProductId {
+    /// The reserved key under which a log holds its control records: blocks, live limits, tokens, approvals.
+    /// No text parses to it, since no product id has an underscore, so nobody can ask for it or sell it.
+    pub const CONTROL: Self = {
+        let text = CONTROL_KEY.as_bytes();
+        let mut bytes = [0; NAME_BYTES_MAX];
+        let mut at = 0;
+        while at < text.len() {
+            bytes[at] = text[at];
+            at += 1;
+        }
+        Self(Inline { len: text.len() as u8, bytes })
+    };
+
+    /// What a log's records are kept under: a product id, or the reserved key.
+    ///
+    /// # Errors
+    /// As for a product id.
+    pub fn from_log_key(text: &str) -> Result<Self, InvalidId> {
+        if text == CONTROL_KEY { Ok(Self::CONTROL) } else { text.parse() }
+    }
+}
+
 macro_rules! debug_as_text {
     ($($name:ident),*) => { $(
         impl fmt::Debug for $name {
@@ -180,7 +211,7 @@ macro_rules! debug_as_text {
         }
     )* };
 }
-debug_as_text!(ProductId, IdempotencyKey, OperationId, OrderId, BuyerRef);
+debug_as_text!(ProductId, IdempotencyKey, OperationId, OperatorName, OrderId, BuyerRef);
 
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -318,6 +349,16 @@ mod tests {
         assert_eq!(id.to_string().parse::<OrderId>(), Ok(id));
         assert!("ffffffff-ffff-4fff-bfff-ffffffffffff".parse::<OrderId>().is_err());
         assert!("ffffffffffff8fffbfffffffffffffff".parse::<OrderId>().is_err());
+    }
+
+    #[test]
+    fn the_reserved_key_is_no_product_id() {
+        assert_eq!(ProductId::CONTROL.as_str(), CONTROL_KEY);
+        assert!(CONTROL_KEY.parse::<ProductId>().is_err());
+        assert!(serde_json::from_str::<ProductId>("\"_control\"").is_err());
+        assert_eq!(ProductId::from_log_key(CONTROL_KEY), Ok(ProductId::CONTROL));
+        assert_eq!(ProductId::from_log_key("shoe"), "shoe".parse());
+        assert!(ProductId::from_log_key("_other").is_err());
     }
 
     #[test]

@@ -8,9 +8,11 @@
 //! - [`outcome`]: what a record came to;
 //! - [`state`]: one product's state and [`SaleState::apply`];
 //! - [`snapshot`]: a state as rows, to be kept elsewhere and restored;
+//! - [`control`]: what operators say about the whole gate: blocks, live limits, tokens, approvals;
 //! - [`book`]: the states of all products of a log.
 
 pub mod book;
+pub mod control;
 pub mod ids;
 pub mod outcome;
 pub mod record;
@@ -18,7 +20,10 @@ pub mod snapshot;
 pub mod state;
 
 pub use book::Book;
-pub use ids::{BuyerRef, IdempotencyKey, InvalidId, OperationId, OrderId, ProductId, UserId};
+pub use control::{ControlChange, ControlRecord, ControlState, OperatorRole};
+pub use ids::{
+    BuyerRef, IdempotencyKey, InvalidId, OperationId, OperatorName, OrderId, ProductId, UserId,
+};
 pub use outcome::{Duplicate, DuplicateReason, Ignored, Outcome};
 pub use record::{CapacityTarget, DecodeError, LogEntry, OrderProposed, Record, SaleOpened};
 pub use snapshot::{BadSnapshot, OrderSnapshot, SaleSnapshot};

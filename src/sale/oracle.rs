@@ -173,12 +173,14 @@ impl Oracle {
                     "applied"
                 }
                 Record::OrderProposed(_) => "closed",
+                Record::Control(_) => "ignored_other_key",
                 _ => "ignored_unknown_product",
             };
         };
         self.time = self.time.max(appended_at_ms);
         match record {
             Record::SaleOpened(_) => "ignored_already_opened",
+            Record::Control(_) => "ignored_other_key",
             Record::SubjectErased { operation: None, .. } => "applied",
             Record::SubjectErased { operation: Some(operation), .. } => {
                 if self.operations.contains(operation) {

@@ -72,6 +72,18 @@ pub enum Ignored {
     Archived,
     /// It is already so (paused, or not paused).
     NoChange,
+    /// A control record under a product's key, or another one under the reserved key.
+    OtherKey,
+    /// As many entries stand as may stand (see [`super::control`]).
+    Full,
+    /// There is no such block, live limit, token or approval.
+    UnknownEntry,
+    /// There is a token of this name.
+    NameTaken,
+    /// Its time was over when it reached the log.
+    Expired,
+    /// Whoever asked for an approval may not give it, nor may a token that they made.
+    SameOperator,
 }
 
 impl Outcome {
@@ -98,6 +110,12 @@ impl Outcome {
                 Ignored::UnknownProduct => "ignored_unknown_product",
                 Ignored::Archived => "ignored_archived",
                 Ignored::NoChange => "ignored_no_change",
+                Ignored::OtherKey => "ignored_other_key",
+                Ignored::Full => "ignored_full",
+                Ignored::UnknownEntry => "ignored_unknown_entry",
+                Ignored::NameTaken => "ignored_name_taken",
+                Ignored::Expired => "ignored_expired",
+                Ignored::SameOperator => "ignored_same_operator",
             },
         }
     }

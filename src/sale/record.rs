@@ -2,13 +2,17 @@
 //!
 //! One record is at most [`RECORD_BYTES_MAX`] bytes of `{"v":1,"record":{"<kind>":{…}}}`. A reader knows
 //! the formats up to [`FORMAT`]; a newer one is [`DecodeError::NewerFormat`], never a guess.
+//!
+//! Format 2 adds control records, and to every operator's record who wrote it:
+//! `{"v":2,"by":"<name>","record":{…}}`. What format 1 can say is written in format 1.
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{BuyerRef, OperationId, OrderId, ProductId};
+use super::control::ControlRecord;
+use super::ids::{BuyerRef, OperationId, OperatorName, OrderId, ProductId};
 
-/// The newest format that this build reads, and the one that it writes.
-pub const FORMAT: u16 = 1;
+/// The newest format that this build reads.
+pub const FORMAT: u16 = 2;
 /// The version of the rules in [`super::SaleState::apply`]; a sale keeps the rules that it opened under.
 pub const RULES_VERSION: u16 = 1;
 /// The largest encoded record, in bytes.
@@ -86,6 +90,8 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         operation: Option<OperationId>,
     },
+    /// About the whole gate; lies under [`ProductId::CONTROL`].
+    Control(Box<ControlRecord>),
 }
 
 /// How a sale opens. The values hold for its whole life, whatever a node is configured with.
@@ -174,6 +180,8 @@ pub enum DecodeError {
 #[derive(Serialize)]
 struct Encoded<'a> {
     v: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<OperatorName>,
     record: &'a Record,
 }
 
@@ -181,6 +189,8 @@ struct Encoded<'a> {
 #[serde(deny_unknown_fields)]
 struct Decoded {
     v: u16,
+    #[serde(default)]
+    by: Option<OperatorName>,
     record: Record,
 }
 
@@ -189,17 +199,28 @@ struct FormatOnly {
     v: u16,
 }
 
+/// The format that says a record: the oldest one that can.
+fn format_of(record: &Record, by: Option<OperatorName>) -> u16 {
+    if by.is_some() || matches!(record, Record::Control(_)) { 2 } else { 1 }
+}
+
 impl Record {
-    /// Appends the record's JSON to `buffer`.
-    pub fn encode_into(&self, buffer: &mut Vec<u8>) {
-        serde_json::to_writer(buffer, &Encoded { v: FORMAT, record: self })
+    /// Appends the record's JSON to `buffer`, with the operator who wrote it.
+    pub fn encode_into(&self, by: Option<OperatorName>, buffer: &mut Vec<u8>) {
+        let encoded = Encoded { v: format_of(self, by), by, record: self };
+        serde_json::to_writer(buffer, &encoded)
             .expect("a record has only string keys, and a Vec takes all bytes");
     }
 
-    /// The record's JSON.
+    /// The record's JSON, without who wrote it.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_by(None)
+    }
+
+    /// The record's JSON, with the operator who wrote it.
+    pub fn encode_by(&self, by: Option<OperatorName>) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(256);
-        self.encode_into(&mut buffer);
+        self.encode_into(by, &mut buffer);
         buffer
     }
 
@@ -208,17 +229,30 @@ impl Record {
     /// # Errors
     /// [`DecodeError`] says why the bytes are no record that this build knows.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_by(bytes).map(|(record, _)| record)
+    }
+
+    /// Reads a record and the operator who wrote it; `None` for a proposal, a shop's reversal, and in
+    /// format 1.
+    ///
+    /// # Errors
+    /// As [`Record::decode`].
+    pub fn decode_by(bytes: &[u8]) -> Result<(Self, Option<OperatorName>), DecodeError> {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(DecodeError::TooLarge(bytes.len()));
         }
         match serde_json::from_slice::<Decoded>(bytes) {
-            Ok(Decoded { v: FORMAT, record }) => match &record {
+            Ok(Decoded { v, .. }) if v > FORMAT => Err(DecodeError::NewerFormat(v)),
+            Ok(Decoded { v, by, record }) if v == format_of(&record, by) => match &record {
                 Self::SaleOpened(opened) if opened.rules_version > RULES_VERSION => {
                     Err(DecodeError::NewerRules(opened.rules_version))
                 }
-                _ => Ok(record),
+                _ => Ok((record, by)),
             },
-            Ok(Decoded { v, .. }) => Err(DecodeError::NewerFormat(v)),
+            // One record has one form, so that nobody can say the same thing in two ways.
+            Ok(Decoded { v, .. }) => Err(DecodeError::Malformed(serde::de::Error::custom(
+                format_args!("this is not said in format {v}"),
+            ))),
             Err(error) => match serde_json::from_slice::<FormatOnly>(bytes) {
                 Ok(FormatOnly { v }) if v > FORMAT => Err(DecodeError::NewerFormat(v)),
                 _ => Err(DecodeError::Malformed(error)),
@@ -226,7 +260,7 @@ impl Record {
         }
     }
 
-    /// The stable word for the kind of record, as in its JSON.
+    /// The stable word for the kind of record, as in its JSON: of a control record that of its change.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::SaleOpened(_) => "sale_opened",
@@ -238,6 +272,7 @@ impl Record {
             Self::SaleResumed { .. } => "sale_resumed",
             Self::SaleArchived { .. } => "sale_archived",
             Self::SubjectErased { .. } => "subject_erased",
+            Self::Control(control) => control.change.kind(),
         }
     }
 }

@@ -168,6 +168,7 @@ impl SaleState {
             Record::OrderProposed(proposal) => self.propose(offset, proposal),
             Record::SaleOpened(_) => Outcome::Ignored(Ignored::AlreadyOpened),
             Record::SubjectErased { operation, .. } => self.erase(offset, *operation),
+            Record::Control(_) => Outcome::Ignored(Ignored::OtherKey),
             Record::OrderReversed { order_id, restock, frees_limit, .. } => {
                 self.reverse(order_id, *restock, *frees_limit)
             }

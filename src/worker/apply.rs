@@ -11,7 +11,8 @@ use crate::keys::seal::Opener;
 use crate::ledger::postgres::rows::*;
 use crate::log::kafka::message::UNDECODABLE;
 use crate::sale::{
-    BadSnapshot, Book, LogEntry, OperationId, OrderProposed, Outcome, ProductId, Record, SaleState,
+    BadSnapshot, Book, ControlState, LogEntry, OperationId, OrderProposed, Outcome, ProductId,
+    Record, SaleState,
 };
 use crate::snapshot::{PartitionHead, Snapshot};
 
@@ -48,6 +49,10 @@ impl Partition {
 
     pub(super) fn insert(&mut self, product: ProductId, state: SaleState) {
         self.book.insert(product, state);
+    }
+
+    pub(super) fn set_control(&mut self, control: ControlState) {
+        self.book.set_control(control);
     }
 
     /// The sales whose records lie in it.
@@ -97,6 +102,11 @@ pub(super) fn restore(
     let wanted = snapshot.heads.iter().filter(|head| partitions.contains(&head.partition));
     let mut restored: BTreeMap<_, _> =
         wanted.map(|head| (head.partition, Partition::restore(head))).collect();
+    if let Some(control) = snapshot.control
+        && let Some(partition) = restored.get_mut(&partition_of(&ProductId::CONTROL))
+    {
+        partition.set_control(control);
+    }
     for (product, sale) in snapshot.sales {
         if let Some(partition) = restored.get_mut(&partition_of(&product)) {
             let state = SaleState::restore(sale).map_err(|why| (product, why))?;
@@ -113,6 +123,8 @@ pub(super) struct Filling<'o> {
     /// The way of each partition: where the batch begins in it, and its events so far.
     ways: BTreeMap<i32, Way>,
     touched: HashMap<ProductId, Touched>,
+    /// The partition of the control records, if the batch has one.
+    control: Option<i32>,
     records: usize,
     unopened: usize,
     buffer: Vec<u8>,
@@ -146,6 +158,7 @@ impl<'o> Filling<'o> {
             batch: Batch::default(),
             ways: BTreeMap::new(),
             touched: HashMap::new(),
+            control: None,
             records: 0,
             unopened: 0,
             buffer: Vec::new(),
@@ -182,6 +195,10 @@ impl<'o> Filling<'o> {
 
     /// The rows that follow from what a record came to.
     fn note(&mut self, partition: &Partition, entry: &LogEntry, outcome: Outcome) {
+        if entry.product == ProductId::CONTROL {
+            self.control = Some(partition.number);
+            return;
+        }
         let Some(state) = partition.book.get(&entry.product) else { return };
         let touched = self
             .touched
@@ -284,7 +301,7 @@ impl<'o> Filling<'o> {
 
     /// The batch, with each touched sale as it stands now.
     pub(super) fn finish(self, partitions: &BTreeMap<i32, Partition>) -> Filled {
-        let Self { mut batch, ways, touched, records, unopened, .. } = self;
+        let Self { mut batch, ways, touched, control, records, unopened, .. } = self;
         let advance = |(number, way): (i32, Way)| {
             let head = partitions.get(&number)?.head();
             Some(Advance { from: way.from, head, events: way.events })
@@ -295,6 +312,10 @@ impl<'o> Filling<'o> {
             Some(product_row(product, &touched, state))
         };
         batch.products = touched.into_iter().filter_map(row).collect();
+        batch.control = control.and_then(|partition| {
+            let state = partitions.get(&partition)?.book.control().clone();
+            Some(Box::new(ControlRow { partition, state }))
+        });
         // Two workers that write the same rows wait for each other in the same order.
         batch.products.sort_by_key(|row| row.product);
         Filled { batch, records, unopened }

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::cli::client::Reply;
+use crate::cli::operator::word;
 use crate::cli::when::rfc3339;
 
 /// Rows of a sale: the field of the reply and the word that is shown.
@@ -26,6 +26,9 @@ const FIELDS: [(&str, &str); 13] = [
 
 /// One sale, or what a change of one came to and how it stands now.
 pub(super) fn change_or_product(reply: &Value) -> String {
+    if reply["status"] == "approval_required" {
+        return approval_required(reply);
+    }
     let Some(now) = reply.get("product") else { return product(reply) };
     let mut text = match (word(&reply["status"]).as_str(), &reply["reason"]) {
         ("ignored", reason) => format!("ignored: {}\n", word(reason).replace('_', " ")),
@@ -65,26 +68,14 @@ pub(super) fn list(reply: &Value) -> String {
     rows.iter().map(line).collect()
 }
 
-/// A refusal in a few lines: what, why and whether to try again.
-pub(super) fn refusal(reply: &Reply) -> String {
-    let status = reply.status.as_u16();
-    let problem: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let said = ["error", "title"].iter().find_map(|name| problem[name].as_str());
-    let mut text = format!("the server refused ({status}): {}", clean(said.unwrap_or("no reason")));
-    if let Some(detail) = problem["detail"].as_str() {
-        text += &format!("; {}", clean(detail));
-    }
-    if let Some(details) = problem["details"].as_array() {
-        text += &details.iter().map(|detail| format!("\n  {}", word(detail))).collect::<String>();
-    }
-    let help = match status {
-        401 => "is this the token of that server?",
-        403 => "does this token have the role for it?",
-        404 => "`flux-gate sale list` shows the sales that there are",
-        503 => "try again in a moment, with the same --operation if you gave one",
-        _ => return text,
-    };
-    format!("{text}\n{help}")
+/// What to do about a change that another operator must approve.
+fn approval_required(reply: &Value) -> String {
+    let approval = word(&reply["approval"]);
+    let until = reply["until"].as_u64().map_or_else(|| "-".to_owned(), rfc3339);
+    format!(
+        "approval required: nothing is changed yet\nanother operator runs, until {until}:\n  \
+         flux-gate incident approve {approval}\n"
+    )
 }
 
 fn product(product: &Value) -> String {
@@ -98,18 +89,4 @@ fn product(product: &Value) -> String {
         text += &format!("  {name:17} {value}\n");
     }
     text
-}
-
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => clean(text),
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        other => clean(&other.to_string()),
-    }
-}
-
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

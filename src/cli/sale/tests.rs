@@ -10,6 +10,16 @@ const TOKEN: &str = "token-of-the-test-0123";
 
 /// Calls the program against a server that gives `status` and `body`; and what the server was sent.
 fn against(status: &str, body: &str, arguments: &[&str]) -> (Called, String) {
+    against_command("sale", status, body, arguments)
+}
+
+/// The same for any command that goes through the operator's listener.
+pub(in crate::cli) fn against_command(
+    command: &str,
+    status: &str,
+    body: &str,
+    arguments: &[&str],
+) -> (Called, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let reply = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -19,7 +29,7 @@ fn against(status: &str, body: &str, arguments: &[&str]) -> (Called, String) {
         stream.write_all(reply.as_bytes()).unwrap();
         request
     });
-    let arguments: Vec<_> = ["sale"].iter().chain(arguments).copied().collect();
+    let arguments: Vec<_> = [command].iter().chain(arguments).copied().collect();
     let arguments: Vec<_> = arguments.into_iter().chain(["--url", url.as_str()]).collect();
     let called = call(&arguments, &[("FLUX_GATE__ADMIN__TOKEN", TOKEN)]);
     (called, server.join().unwrap())
@@ -152,28 +162,4 @@ fn an_unknown_outcome_names_the_operation_to_repeat() {
         call(&["sale", "pause", "p", "--url", &url], &[("FLUX_GATE__ADMIN__TOKEN", TOKEN)]);
     server.join().unwrap();
     assert!(called.message.contains(&format!("--operation {}", "07".repeat(16))), "{called:?}");
-}
-
-#[test]
-fn the_token_of_the_data_directory_is_used() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let path = StoredSecret::AdminToken.path(dir.path());
-    std::fs::write(&path, "stored-token-of-the-test\n").unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let mut config = Config::default();
-    config.data.dir = dir.path().to_owned();
-    let text = token(&config).map(|token| token.expose_secret().to_owned());
-    assert_eq!(text, Ok("stored-token-of-the-test".to_owned()));
-    config.admin.token = Some("configured".into());
-    assert_eq!(token(&config).map(|t| t.expose_secret().to_owned()), Ok("configured".to_owned()));
-}
-
-#[test]
-fn a_listener_on_every_address_is_reached_by_loopback() {
-    let mut config = Config::default();
-    assert_eq!(operator_of(&config).to_string(), "http://127.0.0.1:3001");
-    config.admin.listen = "[::]:9".parse().unwrap();
-    config.admin.tls_cert_file = Some("c.pem".into());
-    assert_eq!(operator_of(&config).to_string(), "https://[::1]:9");
 }

@@ -3,8 +3,7 @@
 
 use redis::{Cmd, ToRedisArgs, Value};
 
-use super::Rates;
-use crate::gate::Origin;
+use crate::gate::{Origin, Rates};
 use crate::gcra::Rate;
 use crate::sale::{BuyerRef, ProductId};
 
@@ -63,10 +62,11 @@ fn charge<M: ToRedisArgs>(call: &mut Cmd, rate: Option<Rate>, member: impl FnOnc
     }
 }
 
-/// Levels the hint and takes out the attempts of `decided` buyers.
+/// Levels the hint and takes out the attempts of `decided` buyers. No time of arrival lies further ahead than
+/// `longest_window_us`, unless it was forged.
 pub(super) fn level(
     keys: &Keys,
-    rates: &Rates,
+    longest_window_us: u64,
     offset: u64,
     remaining: u32,
     decided: &[BuyerRef],
@@ -74,7 +74,7 @@ pub(super) fn level(
     let mut call = Cmd::with_capacity(10 + decided.len(), 256 + 32 * decided.len());
     call.arg("FCALL").arg("fg_level").arg(4);
     call.arg(&keys.stock).arg(&keys.pending).arg(&keys.tats).arg(&keys.level);
-    call.arg(offset).arg(remaining).arg(rates.longest_window_us());
+    call.arg(offset).arg(remaining).arg(longest_window_us);
     for buyer in decided {
         call.arg(Member::new(b'b', buyer.as_bytes()).hex());
     }

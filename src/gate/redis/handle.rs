@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -134,7 +135,7 @@ impl RedisHandle {
     ) -> Result<Answer, Failure> {
         let shared = &*self.shared;
         shared.counters.calls.add(1);
-        let admit = calls::admit(&cell.keys, &shared.rates, buyer, origin);
+        let admit = calls::admit(&cell.keys, &shared.rates.load(), buyer, origin);
         let asked = async {
             let answer = answer(connection.req_packed_command(&admit).await?)?;
             if answer != Answer::Unlevelled {
@@ -143,7 +144,8 @@ impl RedisHandle {
             shared.counters.unlevelled.add(1);
             let (offset, remaining) = cell.level();
             let mut both = redis::pipe();
-            both.add_command(calls::level(&cell.keys, &shared.rates, offset, remaining, &[]));
+            let window_us = shared.longest_window_us.load(Ordering::Relaxed);
+            both.add_command(calls::level(&cell.keys, window_us, offset, remaining, &[]));
             both.add_command(admit.clone());
             let mut answers = connection.req_packed_commands(&both, 0, 2).await?;
             self::answer(answers.pop().unwrap_or_default())

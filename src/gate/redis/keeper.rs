@@ -251,7 +251,7 @@ impl Keeper {
         for (product, due) in part {
             pipeline.add_command(calls::level(
                 &product.keys,
-                &shared.rates,
+                shared.longest_window_us.load(Ordering::Relaxed),
                 due.offset,
                 due.remaining,
                 &due.settles,

@@ -39,15 +39,7 @@ fn phone() -> ProductId {
 }
 
 fn options(url: &str, timeout: Duration) -> Options {
-    Options {
-        url: SecretString::from(url),
-        ca_file: None,
-        timeout,
-        product: None,
-        address: None,
-        fingerprint: None,
-        buyer: None,
-    }
+    Options { url: SecretString::from(url), ca_file: None, timeout, rates: Rates::default() }
 }
 
 /// A node's gate with one handle, as one serving thread has it.

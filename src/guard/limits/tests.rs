@@ -3,17 +3,15 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
+use crate::config;
 
 fn limits(tracked_keys_max: usize) -> Limits {
-    let config = config::Limits { tracked_keys_max, node_per_second: 0, ..Default::default() };
-    Limits::new(&config, KeyedHash::new([9; 16]))
+    let config = config::Limits { node_per_second: 0, ..Default::default() };
+    Limits::new(&Effective::configured(&config), tracked_keys_max, KeyedHash::new([9; 16]))
 }
 
 fn bytes(limits: &Limits) -> usize {
-    let addresses = limits.addresses.as_ref().unwrap();
-    let fingerprints = limits.fingerprints.as_ref().unwrap();
-    let tables =
-        [&addresses.single.table, &addresses.networks, &fingerprints.table, &limits.buyers];
+    let tables = [&limits.addresses, &limits.networks, &limits.fingerprints, &limits.buyers];
     tables.map(Table::bytes).iter().sum()
 }
 
@@ -46,9 +44,9 @@ fn random_addresses_fingerprints_and_buyers_take_no_more_memory_and_a_heavy_one_
 
 #[test]
 fn threads_share_a_rate_exactly() {
-    let mut limits = limits(1_000);
-    let node = Rate { interval_us: 1_000_000, burst: 150 };
-    limits.node = Some((node, SharedTat::default()));
+    let limits = limits(1_000);
+    let node = Some(Rate { interval_us: 1_000_000, burst: 150 });
+    limits.set(&Effective { node, ..Effective::configured(&config::Limits::default()) });
     let passed = |address: fn(usize) -> u8| -> usize {
         std::thread::scope(|scope| {
             let enter = |thread| {
@@ -76,4 +74,39 @@ fn a_refund_is_exact() {
         }
         assert_eq!((0..50).filter(|_| limits.enter(ip, None, 1_000_000).is_ok()).count(), 20);
     }
+}
+
+#[test]
+fn another_rate_fills_no_bucket_and_gives_back_what_was_charged() {
+    let limits = limits(1_000);
+    let at = |per_second, burst| Effective {
+        address: Rate::per_second(per_second, burst),
+        node: Rate::per_second(1_000, 1_000),
+        ..Effective::configured(&config::Limits::default())
+    };
+    let ip = "203.0.113.7".parse().unwrap();
+    let passed = |now_us| (0..100).filter(|_| limits.enter(ip, None, now_us).is_ok()).count();
+    assert_eq!(passed(1_000_000), 20);
+    // Tighter, looser, off and on again at the same moment: it is empty all the same. (What is owed is time:
+    // where the new burst is worth more time, just the difference is free.)
+    for (per_second, burst) in [(2, 2), (100, 5), (1, 1), (10, 20)] {
+        limits.set(&at(per_second, burst));
+        assert_eq!(passed(1_000_000), 0, "{per_second} a second, {burst} at once");
+    }
+    limits.set(&at(0, 1));
+    assert_eq!(passed(1_000_000), 100);
+    limits.set(&at(10, 20));
+    assert_eq!(passed(1_000_000), 0);
+    assert_eq!(passed(1_100_000), 1);
+
+    // What was charged under one rate is given back under it.
+    let other = "203.0.113.8".parse().unwrap();
+    let entered = limits.enter(other, None, 1_100_000).ok().unwrap();
+    let second = limits.enter(other, None, 1_100_000).ok().unwrap();
+    limits.set(&at(1, 20));
+    limits.refund(&entered);
+    limits.set(&at(10, 20));
+    let status = limits.enter(other, None, 1_100_000).ok().unwrap().status.unwrap();
+    assert_eq!(status.remaining, 18, "the second one stays charged");
+    limits.refund(&second);
 }

@@ -2,6 +2,8 @@
 
 use crate::http::code::Code;
 
+mod control;
+
 /// One call.
 pub struct Operation {
     pub id: &'static str,
@@ -108,12 +110,24 @@ const NOTHING: Operation = Operation {
 };
 
 const PRODUCT: &str = r#"{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":false,"archived":false,"status":"open","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":41}"#;
+const APPLIED: Answer = Json {
+    code: Code::Ok,
+    schema: "Changed",
+    example: r#"{"status":"applied","product":{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":true,"archived":false,"status":"paused","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":42}}"#,
+};
 const CHANGED: &[Answer] = &[
-    Json {
-        code: Code::Ok,
-        schema: "Changed",
-        example: r#"{"status":"applied","product":{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":true,"archived":false,"status":"paused","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":42}}"#,
-    },
+    APPLIED,
+    Problem(Code::InvalidRequest),
+    Problem(Code::MissingIdempotencyKey),
+    Problem(Code::UnknownProduct),
+    Problem(Code::Conflict),
+    Problem(Code::Busy),
+    Problem(Code::OutcomeUnknown),
+];
+
+const RESTOCKED: &[Answer] = &[
+    APPLIED,
+    control::APPROVAL_REQUIRED,
     Problem(Code::InvalidRequest),
     Problem(Code::MissingIdempotencyKey),
     Problem(Code::UnknownProduct),
@@ -136,7 +150,11 @@ const fn change(id: &'static str, path: &'static str, summary: &'static str) -> 
 }
 
 /// Every call.
-pub const OPERATIONS: &[Operation] = &[
+pub fn all() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(control::OPERATIONS)
+}
+
+const OPERATIONS: &[Operation] = &[
     Operation {
         id: "placeOrder",
         method: "post",
@@ -331,6 +349,7 @@ pub const OPERATIONS: &[Operation] = &[
                 schema: "InitAnswer",
                 example: r#"{"status":"ok","msg":"Stock initialized for iphone-15 to 100"}"#,
             },
+            control::APPROVAL_REQUIRED,
             Problem(Code::InvalidRequest),
             Problem(Code::MissingIdempotencyKey),
             Problem(Code::Conflict),
@@ -385,6 +404,7 @@ pub const OPERATIONS: &[Operation] = &[
     change("resumeSale", "/admin/products/{productId}/resume", "Go on after a pause"),
     Operation {
         body: Some(("Restock", r#"{"quantity":50}"#)),
+        answers: RESTOCKED,
         ..change("restockSale", "/admin/products/{productId}/restock", "Set the units left")
     },
     Operation {
@@ -418,6 +438,7 @@ pub const OPERATIONS: &[Operation] = &[
         path: "/admin/orders/{orderId}/reverse",
         summary: "Take an order back",
         caller: Caller::Operator,
+        headers: &[("Idempotency-Key", false, "names the approval, if a second operator is asked")],
         body: Some(("Reverse", r#"{"restock":true,"freesLimit":false,"reason":"fraud"}"#)),
         answers: &[
             Json {
@@ -425,7 +446,9 @@ pub const OPERATIONS: &[Operation] = &[
                 schema: "OrderStatus",
                 example: r#"{"status":"reversed","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
             },
+            control::APPROVAL_REQUIRED,
             Problem(Code::InvalidRequest),
+            Problem(Code::MissingIdempotencyKey),
             Problem(Code::UnknownOrder),
             Problem(Code::Conflict),
             Problem(Code::Busy),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
-use crate::http::operator::{changes, handlers, products};
+use crate::http::operator::{approvals, blocks, changes, handlers, limits, products, tokens};
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
 
@@ -28,6 +28,26 @@ pub fn all() -> Map<String, Value> {
     add("Reverse", of::<handlers::Reverse>());
     add("Order", of::<handlers::Order>());
     add("Orders", of::<handlers::Orders>());
+    add("Target", of::<blocks::Target>());
+    add("SetBlock", of::<blocks::SetBlock>());
+    add("BlockView", of::<blocks::BlockView>());
+    add("Blocks", of::<blocks::Blocks>());
+    add("BlockChanged", of::<blocks::BlockChanged>());
+    add("SetLimit", of::<limits::SetLimit>());
+    add("Live", of::<limits::Live>());
+    add("LimitView", of::<limits::LimitView>());
+    add("Limits", of::<limits::Limits>());
+    add("LimitChanged", of::<limits::LimitChanged>());
+    add("NewToken", of::<tokens::NewToken>());
+    add("MadeToken", of::<tokens::MadeToken>());
+    add("TokenView", of::<tokens::TokenView>());
+    add("TokenList", of::<tokens::TokenList>());
+    add("TokenRevoked", of::<tokens::TokenRevoked>());
+    add("ApprovalRequired", of::<approvals::ApprovalRequired>());
+    add("ApprovalView", of::<approvals::ApprovalView>());
+    add("ApprovalList", of::<approvals::ApprovalList>());
+    add("Approved", of::<approvals::Approved>());
+    add("Rejected", of::<approvals::Rejected>());
     add("PublicProduct", of::<public_products::PublicProduct>());
     add("Event", of::<orders::Event>());
     add(

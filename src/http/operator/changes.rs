@@ -12,14 +12,17 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Operator;
+use super::approvals;
 use super::auth::Caller;
+use super::control::required_operation;
+use super::desk::write;
 use super::products::{
-    Product, answer, check_quantity, conflict, described, missing_key, operation, parse,
-    parse_product, unknown_product, write,
+    Product, answer, check_quantity, conflict, described, parse, parse_product, unknown_product,
 };
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
-use crate::sale::{CapacityTarget, Ignored, OperationId, Outcome, Record, SaleState};
+use crate::sale::control::UnitsChange;
+use crate::sale::{CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleState};
 
 /// `POST /admin/products/{id}/restock`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -91,25 +94,46 @@ impl Change {
         let Self { operator, caller, id, headers, .. } = &self;
         answer(async {
             let product = parse_product(id)?;
-            let operation = operation(headers)?.ok_or_else(|| {
-                missing_key("send an Idempotency-Key, so that a repetition is applied once")
-            })?;
+            let operation = required_operation(headers)?;
             let record = operator
                 .shared
                 .applied()
                 .with_state(&product, |state| record(operation, state))
                 .ok_or_else(unknown_product)?;
-            let outcome = write(operator, caller, product, record).await?;
-            let (status, reason) = match outcome {
-                Outcome::Applied => ("applied", None),
-                Outcome::Ignored(why) => ("ignored", Some(why)),
-                outcome => return Err(conflict(outcome)),
-            };
-            let product = described(operator, &product)?;
-            Ok(reply::json_value(Code::Ok, &Changed { status, reason, product }))
+            make(operator, caller, product, record).await
         })
         .await
     }
+
+    /// Sets the units, or asks a second operator.
+    async fn capacity(self, to: CapacityTarget) -> Coded {
+        let Self { operator, caller, id, headers, .. } = &self;
+        answer(async {
+            let product = parse_product(id)?;
+            let operation = required_operation(headers)?;
+            let change = UnitsChange::Capacity { to };
+            let change = approvals::settle(operator, caller, product, operation, change).await?;
+            described(operator, &product)?;
+            make(operator, caller, product, change.record(operation)).await
+        })
+        .await
+    }
+}
+
+async fn make(
+    operator: &Operator,
+    caller: &Caller,
+    product: ProductId,
+    record: Record,
+) -> Result<Coded, Coded> {
+    let outcome = write(operator, caller, product, record).await?.outcome;
+    let (status, reason) = match outcome {
+        Outcome::Applied => ("applied", None),
+        Outcome::Ignored(why) => ("ignored", Some(why)),
+        outcome => return Err(conflict(outcome)),
+    };
+    let product = described(operator, &product)?;
+    Ok(reply::json_value(Code::Ok, &Changed { status, reason, product }))
 }
 
 /// Opens a sale now, and for ever if its closing time is past.
@@ -161,6 +185,5 @@ pub async fn restock(change: Change) -> Coded {
         Ok(quantity) => quantity,
         Err(refusal) => return refusal,
     };
-    let to = CapacityTarget::Remaining(quantity);
-    change.write(|operation, _| Record::CapacityChanged { to, operation }).await
+    change.capacity(CapacityTarget::Remaining(quantity)).await
 }

@@ -1,11 +1,22 @@
 //! The operator's way to the log: handlers may run anywhere, a [`LogHandle`] belongs to its thread, so a
 //! local task stands between the two.
+//!
+//! Every change that an operator makes goes through [`write`] and ends in [`changed`], which is told who
+//! changed what, why, and how it stood before and after.
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Operator;
+use super::auth::Caller;
+use super::products::describe;
+use crate::http::code::Code;
+use crate::http::reply::{self, Coded};
 use crate::log::{Append, Decided, LogHandle, Lost, NotAppended};
+use crate::sale::control::{BlockTarget, ControlChange};
+use crate::sale::{ControlRecord, ControlState, OperatorName, ProductId, Record};
 
 /// Operator records that wait for the log.
 const QUEUE_MAX: usize = 256;
@@ -63,5 +74,129 @@ impl Desk {
         let (answer, outcome) = oneshot::channel();
         self.0.try_send((append, answer)).map_err(|_| NoOutcome::NotWritten)?;
         outcome.await.unwrap_or(Err(NoOutcome::Unknown))
+    }
+}
+
+/// A change that an operator made, as it ended. No personal data is in it: people are pseudonyms.
+#[derive(Debug)]
+pub struct Changed<'a> {
+    /// Who: the name of the token.
+    pub by: OperatorName,
+    /// Under which key of the log: a product, or [`ProductId::CONTROL`].
+    pub key: ProductId,
+    /// What: the record.
+    pub record: &'a Record,
+    /// Why, where the change says so.
+    pub why: Option<&'a str>,
+    /// What it came to, where, and when.
+    pub decided: Decided,
+    /// How the product or the entry stood before; null if there was none.
+    pub before: Value,
+    /// How it stands after.
+    pub after: Value,
+}
+
+/// Told of every change whose outcome is known.
+pub fn changed(operator: &Operator, changed: &Changed<'_>) {
+    let _ = operator;
+    tracing::info!(
+        operator = %changed.by,
+        key = %changed.key,
+        record = changed.record.kind(),
+        outcome = changed.decided.outcome.name(),
+        offset = changed.decided.offset,
+        "operator record"
+    );
+}
+
+/// Writes one record of an operator's, and tells [`changed`] what became of it.
+///
+/// # Errors
+/// The answer that says why its outcome is not known, or that nothing was written.
+pub async fn write(
+    operator: &Operator,
+    caller: &Caller,
+    key: ProductId,
+    record: Record,
+) -> Result<Decided, Coded> {
+    // A control record says itself who wrote it.
+    let by = if key == ProductId::CONTROL { None } else { Some(caller.name) };
+    let before = standing(operator, &key, &record);
+    let append = Append { product: key, record: record.clone(), subject: None, by };
+    let decided = operator.desk.write(append).await.map_err(NoOutcome::answer)?;
+    let after = standing(operator, &key, &record);
+    let (by, why) = (caller.name, reason_of(&record));
+    changed(operator, &Changed { by, key, record: &record, why, decided, before, after });
+    Ok(decided)
+}
+
+/// Only a node with the operators' key can sign what operators write.
+const NOT_SIGNED: &str =
+    "this node does not hold secrets.operator_key; send the call to a node that does";
+
+impl NoOutcome {
+    /// The answer to the operator.
+    pub fn answer(self) -> Coded {
+        match self {
+            Self::NotWritten => {
+                reply::problem_because(Code::Busy, "the order log takes nothing at the moment")
+            }
+            Self::NotSigned => reply::problem_because(Code::Forbidden, NOT_SIGNED),
+            Self::Unknown => reply::problem_because(
+                Code::OutcomeUnknown,
+                "the order log gave no answer; send the call again with the same Idempotency-Key",
+            ),
+        }
+    }
+}
+
+/// How that which the record is about stands; null if it does not.
+fn standing(operator: &Operator, key: &ProductId, record: &Record) -> Value {
+    let Record::Control(record) = record else {
+        return json(describe(operator, key));
+    };
+    let control = operator.shared.applied().control();
+    let now_ms = control.log_time_at(operator.shared.log_time().likely_ms);
+    entry(&control, record, now_ms)
+}
+
+fn entry(control: &ControlState, record: &ControlRecord, now_ms: u64) -> Value {
+    let block = |target: &BlockTarget| json(control.block(target, now_ms));
+    let token = |name: &OperatorName| {
+        let token = control.tokens(now_ms).find(|token| token.name == *name);
+        token.map_or(Value::Null, |token| {
+            serde_json::json!({ "name": token.name, "role": token.role, "until_ms": token.until_ms })
+        })
+    };
+    match &record.change {
+        ControlChange::BlockSet { target, .. } | ControlChange::BlockLifted { target } => {
+            block(target)
+        }
+        ControlChange::LimitSet { limit, .. } | ControlChange::LimitCleared { limit } => {
+            json(control.limit(*limit, now_ms))
+        }
+        ControlChange::TokenAdded { name, .. } | ControlChange::TokenRevoked { name } => {
+            token(name)
+        }
+        ControlChange::ApprovalAsked { .. } => json(control.approval(&record.operation, now_ms)),
+        ControlChange::ApprovalGiven { approval }
+        | ControlChange::ApprovalRejected { approval } => json(control.approval(approval, now_ms)),
+    }
+}
+
+fn json(of: impl serde::Serialize) -> Value {
+    serde_json::to_value(of).unwrap_or_default()
+}
+
+fn reason_of(record: &Record) -> Option<&str> {
+    match record {
+        Record::OrderReversed { reason, .. } => Some(reason),
+        Record::Control(record) => match &record.change {
+            ControlChange::BlockSet { reason, .. } | ControlChange::LimitSet { reason, .. } => {
+                Some(reason)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }

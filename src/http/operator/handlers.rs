@@ -5,23 +5,26 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::Operator;
+use super::approvals;
 use super::auth::Caller;
-use super::products::{parse, without_echo, write};
+use super::control::{any_operation, check_reason};
+use super::desk::write;
+use super::products::{answer, parse, without_echo};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::http::{health, metrics as text_metrics};
 use crate::ledger::OrderRow;
+use crate::sale::control::UnitsChange;
 use crate::sale::{Ignored, OrderId, Outcome, ProductId, Record};
 
 /// Most orders of one page.
 pub const PAGE_ORDERS_MAX: usize = 10_000;
 /// Orders of a page, unless asked otherwise.
 pub const PAGE_ORDERS_DEFAULT: usize = 1_000;
-/// Longest reason of a reversal, in bytes.
-pub const REASON_BYTES_MAX: usize = 200;
 
 /// `GET /admin/orders`.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -121,27 +124,32 @@ pub async fn reverse(
     State(operator): State<Arc<Operator>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Coded {
-    let Reverse { restock, frees_limit, reason } = match parse(&body) {
-        Ok(reverse) => reverse,
-        Err(refusal) => return refusal,
-    };
-    if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
-        let detail = format!("reason must have 1 to {REASON_BYTES_MAX} bytes");
-        return reply::problem_because(Code::InvalidRequest, &detail);
-    }
-    let found = id.parse::<OrderId>().ok().and_then(|order_id| {
-        operator.shared.applied().find_order(&order_id).map(|(product, _)| (product, order_id))
-    });
-    let Some((product, order_id)) = found else {
-        return reply::problem_because(Code::UnknownOrder, "no running sale has this order");
-    };
-    let record = Record::OrderReversed { order_id, restock, frees_limit, reason };
-    match write(&operator, &caller, product, record).await {
-        Ok(outcome) => reversed(order_id, outcome),
-        Err(refusal) => refusal,
-    }
+    answer(async {
+        let Reverse { restock, frees_limit, reason } = parse(&body)?;
+        check_reason(&reason, &[])?;
+        let found = id.parse::<OrderId>().ok().and_then(|order_id| {
+            operator.shared.applied().find_order(&order_id).map(|(product, _)| (product, order_id))
+        });
+        let (product, order_id) = found.ok_or_else(|| {
+            reply::problem_because(Code::UnknownOrder, "no running sale has this order")
+        })?;
+        let record = if restock {
+            // Applied once by the order's own name; this one is only an approval's.
+            let operation = any_operation(&operator, &headers)?;
+            let change = UnitsChange::Reversal { order_id, frees_limit, reason };
+            approvals::settle(&operator, &caller, product, operation, change)
+                .await?
+                .record(operation)
+        } else {
+            Record::OrderReversed { order_id, restock, frees_limit, reason }
+        };
+        let decided = write(&operator, &caller, product, record).await?;
+        Ok(reversed(order_id, decided.outcome))
+    })
+    .await
 }
 
 /// What a reversal came to, for operators and for shops.

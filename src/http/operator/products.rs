@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Operator;
+use super::approvals;
 use super::auth::Caller;
-use super::desk::NoOutcome;
+use super::desk::write;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
-use crate::log::Append;
+use crate::sale::control::UnitsChange;
 use crate::sale::record::RULES_VERSION;
 use crate::sale::{CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened};
 
@@ -123,14 +124,17 @@ pub async fn init(
                  repetition of the call is applied once",
             )),
             (true, Some(operation)) => {
-                Record::CapacityChanged { to: CapacityTarget::Remaining(quantity), operation }
+                let change = UnitsChange::Capacity { to: CapacityTarget::Remaining(quantity) };
+                let settled =
+                    approvals::settle(&operator, &caller, product, operation, change).await?;
+                settled.record(operation)
             }
             (false, operation) => Record::SaleOpened(SaleOpened {
                 operation,
                 ..new_sale(&operator, quantity)
             }),
         };
-        let outcome = write(&operator, &caller, product, record).await?;
+        let outcome = write(&operator, &caller, product, record).await?.outcome;
         let body = serde_json::json!({
             "status": "ok",
             "msg": format!("Stock initialized for {product} to {quantity}"),
@@ -176,7 +180,7 @@ pub async fn create(
         let outcome = if repeated {
             Outcome::Applied
         } else {
-            write(&operator, &caller, product, Record::SaleOpened(terms)).await?
+            write(&operator, &caller, product, Record::SaleOpened(terms)).await?.outcome
         };
         match outcome {
             Outcome::Applied => {
@@ -189,42 +193,6 @@ pub async fn create(
     })
     .await
 }
-
-/// Writes one record of an operator's and logs who did it.
-pub(super) async fn write(
-    operator: &Operator,
-    caller: &Caller,
-    product: ProductId,
-    record: Record,
-) -> Result<Outcome, Coded> {
-    let kind = record.kind();
-    let decided = operator.desk.write(Append { product, record, subject: None }).await;
-    match decided {
-        Ok(decided) => {
-            tracing::info!(
-                operator = caller.name,
-                %product,
-                record = kind,
-                outcome = decided.outcome.name(),
-                offset = decided.offset,
-                "operator record"
-            );
-            Ok(decided.outcome)
-        }
-        Err(NoOutcome::NotWritten) => {
-            Err(reply::problem_because(Code::Busy, "the order log takes nothing at the moment"))
-        }
-        Err(NoOutcome::NotSigned) => Err(reply::problem_because(Code::Forbidden, NOT_SIGNED)),
-        Err(NoOutcome::Unknown) => Err(reply::problem_because(
-            Code::OutcomeUnknown,
-            "the order log gave no answer; send the call again with the same Idempotency-Key",
-        )),
-    }
-}
-
-/// Only a node with the operators' key can sign what operators write.
-const NOT_SIGNED: &str =
-    "this node does not hold secrets.operator_key; send the call to a node that does";
 
 pub(super) async fn answer(result: impl Future<Output = Result<Coded, Coded>>) -> Coded {
     result.await.unwrap_or_else(|refusal| refusal)
@@ -279,7 +247,7 @@ pub(super) fn parse_product(id: &str) -> Result<ProductId, Coded> {
     id.parse().map_err(|why| invalid(&format!("productId {why}")))
 }
 
-fn invalid(detail: &str) -> Coded {
+pub(super) fn invalid(detail: &str) -> Coded {
     reply::problem_because(Code::InvalidRequest, detail)
 }
 
@@ -321,7 +289,7 @@ pub(super) fn described(operator: &Operator, product: &ProductId) -> Result<Prod
     describe(operator, product).ok_or_else(unknown_product)
 }
 
-fn describe(operator: &Operator, product: &ProductId) -> Option<Product> {
+pub(super) fn describe(operator: &Operator, product: &ProductId) -> Option<Product> {
     let pending = operator.shared.gate.pending(product);
     let now_ms = operator.shared.log_time().likely_ms;
     operator.shared.applied().with_state(product, |state| Product {

@@ -17,8 +17,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "ledger", sql: include_str!("migrations/0001_ledger.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "ledger", sql: include_str!("migrations/0001_ledger.sql") },
+    Migration { name: "control", sql: include_str!("migrations/0002_control.sql") },
+];
 
 /// The roles that the migrations give rights to; `deploy/postgres/roles.sql` makes them.
 const ROLES: [&str; 5] = [

@@ -4,7 +4,7 @@
 //! events of a partition have the places 0, 1, 2, … in log order.
 
 use crate::chain::Digest;
-use crate::sale::{BuyerRef, OperationId, OrderId, ProductId, SaleOpened, UserId};
+use crate::sale::{BuyerRef, ControlState, OperationId, OrderId, ProductId, SaleOpened, UserId};
 use crate::snapshot::PartitionHead;
 
 /// Most records of one transaction, and so most events.
@@ -37,6 +37,18 @@ pub struct Batch {
     pub erased: Vec<Erased>,
     /// Products whose orders leave the memory of nodes.
     pub archived: Vec<ProductId>,
+    /// What operators have said about the whole gate, as it stands after the batch, if a record was about
+    /// it.
+    pub control: Option<Box<ControlRow>>,
+}
+
+/// The control state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlRow {
+    /// The partition that its records lie in.
+    pub partition: i32,
+    /// As it stands.
+    pub state: ControlState,
 }
 
 /// The way of one partition.

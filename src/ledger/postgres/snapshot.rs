@@ -13,7 +13,7 @@ use super::rows::Checkpoint;
 use super::types::{buyer, int, order_id, parse, small, uint, unreadable};
 use crate::chain::Digest;
 use crate::config::Config;
-use crate::sale::{OrderSnapshot, ProductId, SaleSnapshot};
+use crate::sale::{ControlState, OrderSnapshot, ProductId, SaleSnapshot};
 use crate::snapshot::{PartitionHead, Snapshot};
 
 /// Orders of one statement.
@@ -72,7 +72,7 @@ pub(super) async fn read(
     migrations::check(&transaction).await?;
     if !source.check(&transaction).await? {
         let heads = (0..source.partitions).map(PartitionHead::beginning).collect();
-        return Ok(Snapshot { heads, sales: Vec::new() });
+        return Ok(Snapshot { heads, ..Snapshot::default() });
     }
     let heads = heads(&transaction, source).await?;
     let to_read: Vec<i32> = heads
@@ -82,8 +82,20 @@ pub(super) async fn read(
         .filter(|partition| wanted.is_none_or(|wanted| wanted.contains(partition)))
         .collect();
     let sales = sales(&transaction, &to_read).await?;
+    let control = control(&transaction, &to_read).await?;
     transaction.commit().await?;
-    Ok(Snapshot { heads, sales })
+    Ok(Snapshot { heads, sales, control })
+}
+
+/// The control state, if its records lie in one of these partitions and there are any.
+async fn control(
+    transaction: &Transaction<'_>,
+    partitions: &[i32],
+) -> Result<Option<ControlState>, PostgresError> {
+    let row = transaction.query_opt(include_str!("sql/read_control.sql"), &[&partitions]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let state: &str = row.try_get(0)?;
+    serde_json::from_str(state).map(Some).map_err(|_| unreadable("the control state"))
 }
 
 async fn heads(

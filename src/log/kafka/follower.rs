@@ -290,7 +290,7 @@ impl Follower {
         let applied = &self.parts.applied;
         self.parts.ports.deliver(taken.drain(..).map(|Taken { ticket, found: index, .. }| {
             let entry = &entries[index];
-            let log_time_ms = applied.with_state(&entry.product, |state| state.log_time_ms());
+            let log_time_ms = applied.log_time_ms(&entry.product);
             let decided = Decided {
                 outcome: outcomes[index],
                 offset: entry.offset,

@@ -53,7 +53,7 @@ pub enum Read {
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
     /// The key.
-    #[error("its key is not a product id")]
+    #[error("its key is neither a product id nor the reserved key")]
     Key,
     /// The partition is not the product's.
     #[error("it lies in a partition that is not its product's")]
@@ -118,7 +118,8 @@ fn try_read<M: Incoming>(
     partitions: u32,
 ) -> Result<Read, Undecodable> {
     let key = std::str::from_utf8(message.key().unwrap_or_default());
-    let product: ProductId = key.ok().and_then(|key| key.parse().ok()).ok_or(Undecodable::Key)?;
+    let product: ProductId =
+        key.ok().and_then(|key| ProductId::from_log_key(key).ok()).ok_or(Undecodable::Key)?;
     if message.partition() != partition_of(&product, partitions) {
         return Err(Undecodable::Partition);
     }

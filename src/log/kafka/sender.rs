@@ -107,7 +107,7 @@ impl Sender {
         let mut buffers = self.buffers.borrow_mut();
         let Buffers { value, voucher } = &mut *buffers;
         value.clear();
-        record.encode_into(value);
+        record.encode_into(append.by, value);
         if value.len() > RECORD_BYTES_MAX {
             return Err(NotAppended::Invalid);
         }

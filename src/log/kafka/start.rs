@@ -13,7 +13,7 @@ use super::follower::Consumer;
 use super::native;
 use super::topic;
 use crate::config::Config;
-use crate::sale::{Book, ProductId, SaleSnapshot, SaleState};
+use crate::sale::{Book, SaleState};
 use crate::snapshot::{PartitionHead, Snapshot};
 
 /// How long one question to the cluster waits for its answer.
@@ -66,10 +66,11 @@ pub(super) fn heads(
     Ok(heads.clone())
 }
 
-/// The states of the snapshot's sales.
-pub(super) fn restored(sales: Vec<(ProductId, SaleSnapshot)>) -> Result<Book, StartError> {
+/// The states that the snapshot holds.
+pub(super) fn restored(snapshot: Snapshot) -> Result<Book, StartError> {
     let mut book = Book::default();
-    for (product, sale) in sales {
+    book.set_control(snapshot.control.unwrap_or_default());
+    for (product, sale) in snapshot.sales {
         let state = SaleState::restore(sale)
             .map_err(|source| StartError::BadSnapshot { product, source })?;
         book.insert(product, state);
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_of_another_number_of_partitions_is_refused() {
-        let snapshot = |heads: Vec<PartitionHead>| Snapshot { heads, sales: Vec::new() };
+        let snapshot = |heads: Vec<PartitionHead>| Snapshot { heads, ..Snapshot::default() };
         assert_eq!(heads(&snapshot(Vec::new()), 2).unwrap().len(), 2);
         assert!(heads(&snapshot(vec![head(0, 1), head(1, 0)]), 2).is_ok());
         for bad in [vec![head(0, 1)], vec![head(1, 0), head(0, 1)]] {

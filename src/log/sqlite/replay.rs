@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::error::StartError;
 use crate::chain::{self, Digest, Link};
 use crate::sale::record::KeyFingerprints;
-use crate::sale::{Book, LogEntry, ProductId, Record};
+use crate::sale::{Book, InvalidId, LogEntry, ProductId, Record};
 
 /// Rows whose digests are checked at each start; `audit verify` checks them all.
 const TAIL_ROWS: u64 = 1_000;
@@ -148,28 +148,19 @@ pub(super) fn read_products(connection: &Connection) -> Result<Products, rusqlit
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let number = row.get(0)?;
-        let name: ProductId = parse(row, 1)?;
+        let name = ProductId::from_log_key(row.get_ref(1)?.as_str()?).map_err(unreadable(1))?;
         products.by_number.insert(number, name);
         products.numbers.insert(name, number);
     }
     Ok(products)
 }
 
-/// Reads a column that holds one of the domain's identifiers.
-pub(super) fn parse<T: std::str::FromStr>(
-    row: &Row<'_>,
-    column: usize,
-) -> Result<T, rusqlite::Error>
-where
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    row.get_ref(column)?.as_str()?.parse().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(
-            column,
-            rusqlite::types::Type::Text,
-            Box::new(error),
-        )
-    })
+/// The error of a column whose text is none of the domain's identifiers.
+fn unreadable(column: usize) -> impl FnOnce(InvalidId) -> rusqlite::Error {
+    move |error| {
+        let text = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, text, Box::new(error))
+    }
 }
 
 /// A row of the log, whole.

@@ -240,7 +240,7 @@ impl<'a> Verifier<'a> {
         if self.reversed_by(&entry, &outcome) != row.reverses {
             self.found(offset, What::Column("reverses"));
         }
-        let log_time = self.book.get(&product).map(|state| state.log_time_ms());
+        let log_time = self.book.log_time_ms(&product);
         if log_time.is_some_and(|time| time != row.log_time_ms) {
             self.found(offset, What::Column("log_time_ms"));
         }

@@ -22,7 +22,7 @@ use crate::chain::{self, Link};
 use crate::clock::Clock;
 use crate::log::delivery::{Ports, Ticket};
 use crate::log::{Append, Applied, Decided, Queued};
-use crate::sale::{Book, LogEntry, Outcome, ProductId, Record, UserId};
+use crate::sale::{Book, LogEntry, OperatorName, Outcome, ProductId, Record, UserId};
 
 /// How often an idle log says that its end has been seen, in milliseconds.
 const IDLE_TICK_MS: u64 = 100;
@@ -68,6 +68,7 @@ pub(super) struct Writer {
 struct Batch {
     entries: Vec<LogEntry>,
     subjects: Vec<Option<UserId>>,
+    by: Vec<Option<OperatorName>>,
     tickets: Vec<Ticket>,
     decided: Vec<Decided>,
     chores: bool,
@@ -117,10 +118,11 @@ impl Writer {
         let appended_at_ms = self.clock.unix_ms();
         loop {
             let Message::Append(Queued { append, ticket }) = message else { return false };
-            let Append { product, record, subject } = append;
+            let Append { product, record, subject, by } = append;
             offset += 1;
             batch.entries.push(LogEntry { offset, appended_at_ms, product, record });
             batch.subjects.push(subject);
+            batch.by.push(by);
             batch.tickets.push(ticket);
             if batch.entries.len() >= self.batch_records_max {
                 return true;
@@ -150,8 +152,8 @@ impl Writer {
             digested: Vec::with_capacity(512),
             written_bytes: 0,
         };
-        for (entry, subject) in batch.entries.iter().zip(&batch.subjects) {
-            let decided = decider.decide(&mut statements, entry, subject.as_ref())?;
+        for ((entry, subject), by) in batch.entries.iter().zip(&batch.subjects).zip(&batch.by) {
+            let decided = decider.decide(&mut statements, entry, subject.as_ref(), *by)?;
             batch.chores |= asks_for_chore(&entry.record, &decided.outcome).is_some();
             batch.decided.push(decided);
         }
@@ -178,6 +180,7 @@ impl Writer {
         }
         batch.entries.clear();
         batch.subjects.clear();
+        batch.by.clear();
         Ok(())
     }
 }
@@ -226,13 +229,13 @@ impl Decider<'_> {
         statements: &mut Statements<'_>,
         entry: &LogEntry,
         subject: Option<&UserId>,
+        by: Option<OperatorName>,
     ) -> Result<Decided, rusqlite::Error> {
         let outcome = self.book.apply(entry);
-        let log_time_ms =
-            self.book.get(&entry.product).map_or(entry.appended_at_ms, |s| s.log_time_ms());
+        let log_time_ms = self.book.log_time_ms(&entry.product).unwrap_or(entry.appended_at_ms);
         let number = self.product_number(statements.connection, entry.product)?;
         self.encoded.clear();
-        entry.record.encode_into(&mut self.encoded);
+        entry.record.encode_into(by, &mut self.encoded);
         let record = std::str::from_utf8(&self.encoded).expect("JSON is UTF-8");
         let link = Link {
             offset: entry.offset,

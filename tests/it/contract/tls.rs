@@ -85,3 +85,61 @@ fn both_protocols_on_both_listeners_and_nothing_in_clear() {
     let clear = exchange(gate.server.public, None, &Draft::new("GET", "/livez", "").bytes());
     assert!(!matches!(clear, Ok(Some(answer)) if answer.status == 200), "HTTP in clear is refused");
 }
+
+#[test]
+fn the_operators_listener_asks_for_a_certificate_of_its_authority() {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let authority = |name: &str| {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        (cert.pem(), Issuer::new(params, key))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let person = |name: &str, issuer: &Issuer<'_, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let cert = cert.signed_by(&key, issuer).unwrap();
+        (
+            write(&format!("{name}.pem"), &cert.pem()),
+            write(&format!("{name}.key"), &key.serialize_pem()),
+        )
+    };
+    let (ours_pem, ours) = authority("ours");
+    let (_, others) = authority("others");
+    let (alice, mallory) = (person("alice", &ours), person("mallory", &others));
+    let ca_file = write("ours-ca.pem", &ours_pem);
+    let certificate = certificate();
+    let config = format!("{}tls_client_ca_file = {ca_file:?}\n", certificate.config);
+    let gate = Gate::start(&config);
+    let list = |identity: Option<&(std::path::PathBuf, std::path::PathBuf)>| {
+        let server_cert = certificate._dir.path().join("cert.pem");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_flux-gate"));
+        command
+            .env("FLUX_GATE__ADMIN__TOKEN", ADMIN_TOKEN)
+            .args(["sale", "list", "--url"])
+            .arg(format!("https://localhost:{}", gate.server.operator.port()))
+            .arg("--ca")
+            .arg(server_cert);
+        if let Some((cert, key)) = identity {
+            command.arg("--client-cert").arg(cert).arg("--client-key").arg(key);
+        }
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (well, said) = list(Some(&alice));
+    assert!(well, "{said}");
+    for refused in [None, Some(&mallory)] {
+        let (well, said) = list(refused);
+        assert!(!well && !said.contains("refused (4"), "no connection, so no answer: {said}");
+    }
+    // The public listener asks nobody for one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { connect(gate.server.public, &certificate, b"h2").await });
+}

@@ -74,6 +74,7 @@ impl Tally {
                 Outcome::Applied
             }
             Record::SaleOpened(_) => Outcome::Ignored(Ignored::AlreadyOpened),
+            Record::Control(_) => Outcome::Ignored(Ignored::OtherKey),
             Record::OrderProposed(proposal) => self.propose(entry.offset, proposal),
             Record::OrderReversed { order_id, restock, frees_limit, .. } => {
                 self.reverse(*order_id, *restock, *frees_limit)

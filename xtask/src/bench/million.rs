@@ -94,7 +94,8 @@ async fn propose_all(
 ) -> anyhow::Result<()> {
     let product: ProductId = "million".parse()?;
     let opened = Record::SaleOpened(terms(keys, orders));
-    let decided = handle.append(Append { product, record: opened, subject: None })?.await?;
+    let decided =
+        handle.append(Append { product, record: opened, subject: None, by: None })?.await?;
     ensure!(decided.outcome == Outcome::Applied, "{:?}", decided.outcome);
     let mut under_way: Vec<Undecided> = Vec::with_capacity(UNDER_WAY_MAX);
     for number in 0..orders {
@@ -104,7 +105,7 @@ async fn propose_all(
         let at_ms = clock.unix_ms();
         let proposal = OrderProposed { order_id, buyer, sealed_user: None, at_ms, generation: 0 };
         let record = Record::OrderProposed(proposal);
-        under_way.push(handle.append(Append { product, record, subject: Some(user) })?);
+        under_way.push(handle.append(Append { product, record, subject: Some(user), by: None })?);
         if under_way.len() == UNDER_WAY_MAX {
             confirmed(&mut under_way).await?;
         }

@@ -46,7 +46,7 @@ fn api_screens_and_loader_loads_and_neither_can_do_more() {
         assert_eq!(load_library(&loader, None).await.unwrap(), Looked::Loaded);
 
         let node = Node::start(Options {
-            product: Rate::per_second(1_000, 2),
+            rates: Rates { product: Rate::per_second(1_000, 2), ..Rates::default() },
             ..options(&url_of("api", &server), PATIENT)
         });
         node.decide(1, 5, []);

@@ -32,13 +32,7 @@ fn an_attempt_is_one_call_with_at_most_six_commands_and_a_refusal_writes_nothing
     on_a_serving_thread(|| async {
         let server = Server::start();
         let rates = all_rates();
-        let node = Node::start(Options {
-            product: rates.product,
-            address: rates.address,
-            fingerprint: rates.fingerprint,
-            buyer: rates.buyer,
-            ..options(&server.url(), PATIENT)
-        });
+        let node = Node::start(Options { rates, ..options(&server.url(), PATIENT) });
         node.decide(1, 1_000, []);
         node.wait_up().await;
         // The keeper's own calls are counted too; it is ended.

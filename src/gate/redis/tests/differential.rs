@@ -194,7 +194,8 @@ impl Lua {
         now_us: u64,
     ) -> Levelled {
         let decided: Vec<_> = decided.iter().map(|n| buyer(*n)).collect();
-        let mut call = calls::level(&self.keys, &self.rates, offset, remaining, &decided);
+        let mut call =
+            calls::level(&self.keys, self.rates.longest_window_us(), offset, remaining, &decided);
         let value: Value = call.arg(now_us).query(&mut self.connection).unwrap();
         Levelled::parse(&value).unwrap()
     }

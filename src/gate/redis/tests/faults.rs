@@ -13,7 +13,7 @@ fn without_redis_attempts_are_screened_in_memory_at_once() {
         let mut server = Server::start();
         server.kill();
         let node = Node::start(Options {
-            product: Rate::per_second(1, 2),
+            rates: Rates { product: Rate::per_second(1, 2), ..Rates::default() },
             ..options(&server.url(), Duration::from_millis(50))
         });
         node.decide(1, 3, []);
@@ -122,7 +122,7 @@ fn a_refused_attempt_whose_answer_came_late_holds_no_unit() {
     on_a_serving_thread(|| async {
         let server = Server::start();
         let node = Node::start(Options {
-            product: Rate::per_second(1, 1),
+            rates: Rates { product: Rate::per_second(1, 1), ..Rates::default() },
             ..options(&server.url(), Duration::from_millis(50))
         });
         node.decide(1, 100, []);

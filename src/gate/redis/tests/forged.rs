@@ -29,7 +29,7 @@ fn is_put_right_within_a_second(#[case] forgery: &[&str]) {
     on_a_serving_thread(|| async {
         let server = Server::start();
         let node = Node::start(Options {
-            product: Rate::per_second(10_000, 10_000),
+            rates: Rates { product: Rate::per_second(10_000, 10_000), ..Rates::default() },
             ..options(&server.url(), PATIENT)
         });
         node.decide(1_000, 5, []);

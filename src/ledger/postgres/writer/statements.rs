@@ -35,6 +35,7 @@ prepared!(
     insert_subjects,
     insert_reversals,
     upsert_products,
+    upsert_control,
     insert_operations,
     insert_checkpoints,
     forget_checkpoints,
@@ -125,9 +126,10 @@ impl Session {
         });
         let (archived_columns, kept_columns): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 2]) =
             ([&archived], [&partitions, &kept_after]);
-        let (products, indexed, forgotten, erased) = tokio::join!(
+        let (products, control, indexed, forgotten, erased) = tokio::join!(
             biased;
             self.products(&batch.products),
+            self.control(batch.control.as_deref()),
             self.execute(archived.len(), &self.index_archived, &archived_columns),
             self.execute(newest.len(), &self.forget_checkpoints, &kept_columns),
             self.erase(&batch.erased),
@@ -135,6 +137,9 @@ impl Session {
         indexed?;
         forgotten?;
         erased?;
+        if control? != u64::from(batch.control.is_some()) {
+            return Err(unreadable("the control state is in two partitions"));
+        }
         if products? != batch.products.len() as u64 {
             return Err(unreadable("a product is in two partitions"));
         }
@@ -241,6 +246,14 @@ impl Session {
             &applied,
         ];
         self.execute(rows.len(), &self.upsert_products, &columns).await
+    }
+
+    async fn control(&self, row: Option<&ControlRow>) -> Result<u64, PostgresError> {
+        let Some(ControlRow { partition, state }) = row else { return Ok(0) };
+        let json = serde_json::to_string(state).expect("the state has only string keys");
+        let (log_time, applied) = (int(state.log_time_ms()), int(state.applied_offset()));
+        let columns: [&(dyn ToSql + Sync); 4] = [partition, &json, &log_time, &applied];
+        self.execute(1, &self.upsert_control, &columns).await
     }
 
     /// Remembers who is forgotten, and forgets.

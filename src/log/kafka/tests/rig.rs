@@ -183,7 +183,7 @@ impl Rig {
             generation: 0,
         });
         let subject = Some(format!("user-{by}").parse().unwrap());
-        Append { product: product(name), record, subject }
+        Append { product: product(name), record, subject, by: None }
     }
 
     /// Whatever somebody with a node's rights on Kafka, but without its keys, can send.
@@ -252,7 +252,11 @@ impl Node {
             let sale = applied.with_state(&product, |state| state.snapshot());
             (product, sale.unwrap())
         });
-        Snapshot { heads: self.log.heads(), sales: sales.collect() }
+        Snapshot {
+            heads: self.log.heads(),
+            sales: sales.collect(),
+            control: Some(self.log.applied().control().as_ref().clone()),
+        }
     }
 
     /// Waits until this holds.

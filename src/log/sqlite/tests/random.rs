@@ -25,7 +25,7 @@ fn run(steps: &[Step]) {
                 let subject = matches!(entry.record, Record::OrderProposed(_))
                     .then(|| "somebody".parse().unwrap());
                 let (product, record) = (entry.product, entry.record.clone());
-                let decided = decide(&handle, Append { product, record, subject }).await;
+                let decided = decide(&handle, Append { product, record, subject, by: None }).await;
                 assert_eq!((decided.outcome, decided.offset), (book.apply(&entry), offset));
             }
         });

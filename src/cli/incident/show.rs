@@ -1,0 +1,95 @@
+//! The server's replies as text for people.
+
+use serde_json::Value;
+
+use crate::cli::operator::{table, word};
+use crate::cli::when::rfc3339;
+
+/// All blocks, a line each.
+pub(super) fn blocks(reply: &Value) -> String {
+    let rows = rows(&reply["blocks"], |block| {
+        let kind = match block["bits"].as_u64() {
+            Some(bits) => format!("{} /{bits}", word(&block["kind"])),
+            None => word(&block["kind"]),
+        };
+        [
+            word(&block["id"]),
+            kind,
+            time(&block["until"]),
+            word(&block["by"]),
+            word(&block["reason"]),
+        ]
+    });
+    if rows.is_empty() {
+        return "nobody is blocked, but by the configuration\n".to_owned();
+    }
+    table(["ID", "KIND", "UNTIL", "BY", "REASON"], rows)
+}
+
+/// All limits, a line each.
+pub(super) fn limits(reply: &Value) -> String {
+    let rows = rows(&reply["limits"], |limit| {
+        let live = &limit["live"];
+        [
+            word(&limit["limit"]),
+            off(&limit["configured"]),
+            off(&limit["effective"]),
+            time(&live["until"]),
+            word(&live["by"]),
+            word(&live["reason"]),
+        ]
+    });
+    table(["LIMIT", "CONFIGURED", "NOW", "UNTIL", "BY", "REASON"], rows)
+}
+
+/// All approvals, a line each.
+pub(super) fn approvals(reply: &Value) -> String {
+    let rows = rows(&reply["approvals"], |approval| {
+        [
+            word(&approval["approval"]),
+            word(&approval["productId"]),
+            word(&approval["change"]),
+            word(&approval["askedBy"]),
+            time(&approval["until"]),
+            word(&approval["givenBy"]),
+        ]
+    });
+    if rows.is_empty() {
+        return "nothing waits for a second operator\n".to_owned();
+    }
+    table(["APPROVAL", "PRODUCT", "CHANGE", "ASKED BY", "UNTIL", "GIVEN BY"], rows)
+}
+
+/// What a change came to, and how that which it was about stands.
+pub(super) fn change(reply: &Value) -> String {
+    let mut text = match (word(&reply["status"]).as_str(), &reply["reason"]) {
+        ("ignored", reason) => format!("ignored: {}\n", word(reason).replace('_', " ")),
+        (status, _) => format!("{status}\n"),
+    };
+    if reply["block"].is_object() {
+        text += &blocks(&serde_json::json!({ "blocks": [reply["block"]] }));
+    } else if let Some(id) = reply["id"].as_str() {
+        text += &format!("{} is not blocked\n", word(&id.into()));
+    }
+    if reply["limit"].is_object() {
+        text += &limits(&serde_json::json!({ "limits": [reply["limit"]] }));
+    }
+    for (field, what) in [("productId", "product"), ("capacity", "capacity"), ("sold", "sold")] {
+        if let Some(value) = reply["product"].get(field) {
+            text += &format!("  {what:10} {}\n", word(value));
+        }
+    }
+    text
+}
+
+fn rows<const N: usize>(array: &Value, row: impl Fn(&Value) -> [String; N]) -> Vec<[String; N]> {
+    array.as_array().map(|values| values.iter().map(row).collect()).unwrap_or_default()
+}
+
+fn time(value: &Value) -> String {
+    value.as_u64().map_or_else(|| word(value), rfc3339)
+}
+
+fn off(value: &Value) -> String {
+    if value.as_u64() == Some(0) { "off".to_owned() } else { word(value) }
+}

@@ -1,0 +1,86 @@
+//! Each command against a listener that records what it was sent.
+
+use super::*;
+use crate::cli::sale::tests::against_command;
+use crate::cli::tests::{Called, NOW_MS};
+
+fn against(status: &str, body: &str, arguments: &[&str]) -> (Called, String) {
+    against_command("incident", status, body, arguments)
+}
+
+#[test]
+fn block_sends_whom_until_and_why_and_shows_the_pseudonym() {
+    let reply = r#"{"status":"applied","id":"v4-24-00000000000000ff","block":{"id":
+        "v4-24-00000000000000ff","kind":"ipv4","bits":24,"until":1796115600000,"reason":"bots",
+        "by":"alice","at":1}}"#;
+    let arguments = ["block", "--address", "203.0.113.0/24", "--until", "+1h", "--reason", "bots"];
+    let (called, request) = against("200 OK", reply, &arguments);
+    assert!(request.starts_with("POST /admin/blocks HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("idempotency-key: {}\r\n", "07".repeat(16))));
+    let until = NOW_MS + 3_600_000;
+    let body = format!(r#"{{"address":"203.0.113.0/24","reason":"bots","until":{until}}}"#);
+    assert!(request.ends_with(&body), "{request}");
+    assert_eq!(
+        called.out,
+        "applied\n\
+         ID                      KIND      UNTIL                 BY     REASON\n\
+         v4-24-00000000000000ff  ipv4 /24  2026-12-01T09:00:00Z  alice  bots\n"
+    );
+}
+
+#[test]
+fn one_target_is_needed_and_no_more() {
+    let rest = ["--until", "+1h", "--reason", "x"];
+    for target in [&[][..], &["--user", "a", "--fingerprint", "b"], &["--address", "nowhere"]] {
+        let arguments = ["incident", "block"].iter().chain(target).chain(&rest).copied();
+        let called = crate::cli::tests::call(&arguments.collect::<Vec<_>>(), &[]);
+        assert_eq!(called.exit, Exit::Usage, "{target:?}");
+    }
+}
+
+#[test]
+fn every_command_goes_to_its_own_path() {
+    let reply = r#"{"status":"applied"}"#;
+    let id = "fp-00000000000000ff";
+    for (arguments, line, body) in [
+        (&["unblock", "--id", id][..], "DELETE /admin/blocks ", r#"{"id":"fp-00000000000000ff"}"#),
+        (&["unblock", "--user", "mallory"], "DELETE /admin/blocks ", r#"{"user":"mallory"}"#),
+        (&["blocks"], "GET /admin/blocks ", ""),
+        (&["loosen", "ip_per_second"], "DELETE /admin/limits/ip_per_second ", ""),
+        (&["limits"], "GET /admin/limits ", ""),
+        (&["approvals"], "GET /admin/approvals ", ""),
+        (&["approve", "a-1"], "POST /admin/approvals/a-1/approve ", ""),
+        (&["reject", "a-1"], "POST /admin/approvals/a-1/reject ", ""),
+    ] {
+        let (called, request) = against("200 OK", reply, arguments);
+        assert_eq!(called.exit, Exit::Done, "{called:?}");
+        assert!(request.starts_with(line), "{request}");
+        assert!(request.ends_with(&format!("\r\n\r\n{body}")), "{request}");
+        assert_eq!(request.contains("idempotency-key"), !line.starts_with("GET"), "{request}");
+    }
+    let arguments =
+        ["tighten", "min_interval_ms", "--to", "900", "--until", "1796115600000", "--reason", "x"];
+    let (_, request) = against("200 OK", reply, &arguments);
+    let body = r#"{"limit":"min_interval_ms","reason":"x","until":1796115600000,"value":900}"#;
+    assert!(request.ends_with(body), "{request}");
+}
+
+#[test]
+fn lists_are_columns_and_nothing_is_said_so() {
+    let (called, _) = against("200 OK", r#"{"blocks":[]}"#, &["blocks"]);
+    assert!(called.out.starts_with("nobody is blocked"));
+    let limits = r#"{"limits":[{"limit":"node_per_second","configured":0,"effective":9,"live":
+        {"value":9,"burst":null,"until":1796115600000,"reason":"x\u001b","by":"alice","at":1}}]}"#;
+    let (called, _) = against("200 OK", limits, &["limits"]);
+    let expected = "LIMIT            CONFIGURED  NOW  UNTIL                 BY     REASON\n\
+                    node_per_second  off         9    2026-12-01T09:00:00Z  alice  x?\n";
+    assert_eq!(called.out, expected);
+}
+
+#[test]
+fn a_change_that_needs_an_approval_says_what_to_do() {
+    let reply = r#"{"status":"approval_required","approval":"a-1","until":1796115600000}"#;
+    let restock = ["restock", "p", "--quantity", "9"];
+    let (called, _) = against_command("sale", "202 Accepted", reply, &restock);
+    assert!(called.out.contains("flux-gate incident approve a-1\n"), "{}", called.out);
+}

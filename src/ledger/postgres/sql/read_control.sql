@@ -1,0 +1,1 @@
+SELECT state::text FROM flux_gate.control WHERE partition = ANY($1)

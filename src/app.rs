@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::audit::{self, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -18,9 +19,12 @@ use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadToken, Tokens};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
+use crate::keys::signer::{BadKey, Signer};
+use crate::keys::stored::{self, StoredError, StoredSecret};
 use crate::ledger::{Ledger, LedgerError};
 use crate::log::sqlite::StartError as LogError;
 use crate::log::{Observer, OrderLog};
+use crate::receipt::Issuer;
 
 #[cfg(feature = "distributed")]
 mod distributed;
@@ -51,6 +55,15 @@ pub enum StartError {
     /// The operators' tokens.
     #[error(transparent)]
     Tokens(#[from] BadToken),
+    /// A secret that is made in the data directory.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// The key of audit trail or receipts.
+    #[error("the secret {0} {1}")]
+    SigningKey(&'static str, #[source] BadKey),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] audit::StoreError),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -106,8 +119,11 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let guard = Guard::new(&config, identity.clone(), pass_keys, table_seed(&config, &identity))?;
     let guard = Arc::new(guard);
 
-    let Parts { gate, log, ledger, live } = parts(&config, &identity, &guard, &clock)?;
+    let receipts = issuer(&config)?;
+    let Parts { gate, log, ledger, live } =
+        parts(&config, &identity, &guard, &clock, receipts.clone())?;
     live.take(&log.applied().control(), log.applied().log_time(&clock).likely_ms);
+    let audit = trail(&config, &clock, &log)?;
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -120,6 +136,8 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         log,
         ledger,
         live,
+        audit,
+        receipts,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
         random,
@@ -144,12 +162,63 @@ fn parts(
     identity: &IdentityKeys,
     guard: &Arc<Guard>,
     clock: &Clock,
+    receipts: Option<Arc<Issuer>>,
 ) -> Result<Parts, StartError> {
     #[cfg(feature = "distributed")]
     if config.is_distributed() {
-        return Ok(distributed::parts(config, identity, guard, clock)?);
+        return Ok(distributed::parts(config, identity, guard, clock, receipts)?);
     }
-    embedded::parts(config, identity, guard, clock)
+    embedded::parts(config, identity, guard, clock, receipts)
+}
+
+/// What signs receipts. Of many nodes all must have the same key, so none makes its own.
+fn issuer(config: &Config) -> Result<Option<Arc<Issuer>>, StartError> {
+    if !config.receipts.enabled {
+        return Ok(None);
+    }
+    if config.is_distributed() && config.secrets.receipt_key.is_none() {
+        tracing::warn!("secrets.receipt_key is not set: this node gives no receipts");
+        return Ok(None);
+    }
+    let configured = config.secrets.receipt_key.as_ref();
+    let signer = signer("secrets.receipt_key", configured, StoredSecret::ReceiptKey, config)?;
+    Ok(Some(Arc::new(Issuer::new(signer))))
+}
+
+fn trail(config: &Config, clock: &Clock, log: &OrderLog) -> Result<Trail, StartError> {
+    let configured = config.secrets.audit_key.as_ref();
+    let options = audit::Options {
+        data_dir: config.data.dir.clone(),
+        limits: audit::Limits {
+            bytes_max: config.audit.bytes_max,
+            retention_ms: config.audit.retention_days.saturating_mul(24 * 3_600 * 1_000),
+        },
+        signer: signer("secrets.audit_key", configured, StoredSecret::AuditKey, config)?,
+        random,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let log = log.clone();
+    Ok(Trail::start(options, clock.clone(), Box::new(move || log.heads()))?)
+}
+
+/// The configured key, or the one of the data directory, which is made if it is not there.
+fn signer(
+    key: &'static str,
+    configured: Option<&SecretString>,
+    secret: StoredSecret,
+    config: &Config,
+) -> Result<Signer, StartError> {
+    let seed = match configured {
+        Some(seed) => seed.clone(),
+        None => {
+            let fill = |bytes: &mut [u8]| {
+                random(bytes);
+                Ok(())
+            };
+            stored::read_or_make(&config.data.dir, secret, &fill)?.0
+        }
+    };
+    Signer::from_seed(&seed).map_err(|why| StartError::SigningKey(key, why))
 }
 
 /// The live controls of guard and gate.
@@ -206,6 +275,7 @@ impl Running {
         std::thread::sleep(Duration::from_millis(self.shared.config.http.drain_delay_ms));
         self.http.drain();
         self.shared.log.stop();
+        self.shared.audit.stop();
         tracing::info!("stopped");
     }
 }

@@ -29,6 +29,17 @@ pub struct Link<'a> {
     pub outcome: &'a str,
 }
 
+/// How far a chain has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogHead {
+    /// The partition; 0 of an embedded log.
+    pub partition: u32,
+    /// The last offset that is applied.
+    pub offset: u64,
+    /// The digest after it.
+    pub digest: Digest,
+}
+
 /// The digest before the first row.
 pub fn genesis() -> Digest {
     sha256(b"flux-gate order log 1")

@@ -170,8 +170,8 @@ enum Command {
     Sale(sale::Sale),
     /// Answer an attack: block, tighten limits, approve, through the operator's listener.
     Incident(incident::Incident),
-    /// Check the digest chain of the log.
-    Audit(audit::Audit),
+    /// Check the log and the audit trail, read the trail, check receipts, prove a sale.
+    Audit(Box<audit::Audit>),
     /// Print new secrets, ready for the environment or the configuration file.
     Keygen(keygen::Keygen),
     /// Check or print the configuration.

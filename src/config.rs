@@ -54,6 +54,10 @@ pub struct Config {
     pub clients: Vec<ApiClient>,
     /// Who is refused at the door.
     pub blocks: Blocks,
+    /// The audit trail.
+    pub audit: Audit,
+    /// Signed receipts.
+    pub receipts: Receipts,
     /// Log output.
     pub log: LogOutput,
 }
@@ -291,6 +295,12 @@ pub struct Secrets {
     pub seal_public_key: Option<String>,
     /// The private halves, `id:hex[,id:hex]`: on the workers alone.
     pub seal_private_keys: Option<SecretString>,
+    /// The seed of the key that signs heads of the audit trail and proofs (Ed25519, 64 hex digits); made in
+    /// the data directory where absent, on many nodes as well.
+    pub audit_key: Option<SecretString>,
+    /// The seed of the key that signs receipts (Ed25519, 64 hex digits). One node makes it where absent; of
+    /// many nodes those without it give no receipts.
+    pub receipt_key: Option<SecretString>,
 }
 
 /// Session passes.
@@ -401,6 +411,36 @@ pub struct Blocks {
     pub fingerprints: Vec<String>,
     /// User ids.
     pub users: Vec<String>,
+}
+
+/// The audit trail: how much of it is kept.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// How long, in days.
+    pub retention_days: u64,
+    /// All files together, in bytes; beyond it the oldest go first.
+    pub bytes_max: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { retention_days: 90, bytes_max: 256 * 1_024 * 1_024 }
+    }
+}
+
+/// Signed receipts for accepted orders.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Receipts {
+    /// Whether an accepted order carries one.
+    pub enabled: bool,
+}
+
+impl Default for Receipts {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
 }
 
 /// Log output.

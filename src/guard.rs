@@ -237,6 +237,11 @@ impl Guard {
         })
     }
 
+    /// Whose address a request counts against.
+    pub fn client_ip(&self, request: &Request<'_>) -> std::net::IpAddr {
+        self.proxies.client_ip(request.peer, request.headers)
+    }
+
     /// Checks 2 and 3, for calls that are open to everybody.
     ///
     /// # Errors

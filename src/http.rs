@@ -6,6 +6,7 @@
 //! - [`operator`]: the operator's route table;
 //! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`refused`]: the guard's
 //!   refusals as answers; [`counters`], [`metrics`]: how often each was given;
+//! - [`trail`]: what goes into the audit trail; [`keys`]: the public keys;
 //! - [`shared`]: what all threads share.
 
 pub mod code;
@@ -13,6 +14,7 @@ pub mod connection;
 pub mod cors;
 pub mod counters;
 pub mod health;
+pub mod keys;
 pub mod metrics;
 pub mod openapi;
 pub mod operator;
@@ -25,6 +27,7 @@ pub mod server;
 pub mod session;
 pub mod shared;
 pub mod tls;
+pub mod trail;
 pub mod x509;
 
 pub use server::{BACKLOG_MAX, Listeners, Running, ServeError};

@@ -13,6 +13,7 @@ use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
 pub mod records;
 #[cfg(feature = "distributed")]
 pub mod seal;
+pub mod signer;
 pub mod stored;
 
 /// Bytes of every secret key.

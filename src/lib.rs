@@ -9,7 +9,8 @@
 //! http/  worker                   the two ways in: requests, and the log
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/                          who, intact, not too fast, not a bot
-//! gate/  log/  ledger/            each a closed enum over its leaves
+//! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
+//! receipt                         signed receipts and proofs
 //! config  keys  signing  gcra  telemetry  clock  snapshot
 //! chain                           the digest chain of a log
 //! sale/                           the domain; uses nothing
@@ -18,6 +19,7 @@
 #![warn(missing_docs)]
 
 pub mod app;
+pub mod audit;
 pub mod chain;
 pub mod cli;
 pub mod clock;
@@ -31,6 +33,7 @@ pub mod ledger;
 pub mod load;
 pub mod log;
 pub mod place_order;
+pub mod receipt;
 pub mod sale;
 pub mod signing;
 pub mod snapshot;

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use crate::chain::LogHead;
 use crate::sale::{OperatorName, Outcome, ProductId, Record, UserId};
 
 pub mod applied;
@@ -114,6 +115,17 @@ impl OrderLog {
         }
     }
 
+    /// Where each partition's chain stands; those of which nothing is applied are left out.
+    pub fn heads(&self) -> Vec<LogHead> {
+        match self {
+            Self::Sqlite(log) => log.head().into_iter().collect(),
+            #[cfg(feature = "distributed")]
+            Self::Kafka(log) => log.heads().iter().filter_map(snapshot_head).collect(),
+            #[cfg(test)]
+            Self::Memory(_) => Vec::new(),
+        }
+    }
+
     /// Writes what is queued, closes the store and ends the log's threads.
     pub fn stop(&self) {
         match self {
@@ -137,6 +149,15 @@ impl OrderLog {
         };
         LogHandle { inbox, way }
     }
+}
+
+#[cfg(feature = "distributed")]
+fn snapshot_head(head: &crate::snapshot::PartitionHead) -> Option<LogHead> {
+    Some(LogHead {
+        partition: u32::try_from(head.partition).ok()?,
+        offset: head.next_offset.checked_sub(1)?,
+        digest: head.digest,
+    })
 }
 
 /// One thread's way to append records and to learn of decisions.

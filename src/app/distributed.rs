@@ -22,6 +22,7 @@ use crate::ledger::postgres::PostgresError;
 use crate::ledger::{Ledger, PostgresLedger};
 use crate::log::kafka::{self, StartError as LogError};
 use crate::log::{KafkaLog, OrderLog};
+use crate::receipt::Issuer;
 
 /// How often a node that starts asks PostgreSQL and Kafka again.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -63,6 +64,7 @@ pub(super) fn parts(
     identity: &IdentityKeys,
     guard: &Arc<Guard>,
     clock: &Clock,
+    receipts: Option<Arc<Issuer>>,
 ) -> Result<Parts, PartError> {
     let keys = record_keys(config)?;
     let seal_key = config.secrets.seal_public_key.as_deref();
@@ -71,8 +73,8 @@ pub(super) fn parts(
     let snapshot = snapshot(&ledger)?;
     let gate = Gate::Redis(RedisGate::start(gate_options(config)?, clock.clone())?);
     let live = live_controls(config, guard, &gate);
-    let log_parts =
-        kafka::Parts { keys, sealer, snapshot, key_fingerprints: identity.fingerprints().clone() };
+    let key_fingerprints = identity.fingerprints().clone();
+    let log_parts = kafka::Parts { keys, sealer, snapshot, key_fingerprints, receipts };
     let log = KafkaLog::start(
         config,
         log_parts,

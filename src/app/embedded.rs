@@ -12,6 +12,7 @@ use crate::keys::IdentityKeys;
 use crate::ledger::{Ledger, SqliteLedger};
 use crate::log::sqlite::Options;
 use crate::log::{OrderLog, SqliteLog};
+use crate::receipt::Issuer;
 
 /// Opens the store and levels the gate. A failed write of the store ends the process.
 pub(super) fn parts(
@@ -19,12 +20,13 @@ pub(super) fn parts(
     identity: &IdentityKeys,
     guard: &Arc<Guard>,
     clock: &Clock,
+    receipts: Option<Arc<Issuer>>,
 ) -> Result<Parts, StartError> {
     let rate = config.limits.product_per_second;
     let gate = Gate::Memory(Arc::new(MemoryGate::new(Rate::per_second(rate, rate))));
     let live = live_controls(config, guard, &gate);
     let log = SqliteLog::start(
-        &Options::new(&config.data, identity),
+        &Options { receipts, ..Options::new(&config.data, identity) },
         clock.clone(),
         observer(gate.clone(), live.clone()),
         Box::new(|error| {

@@ -116,6 +116,7 @@ fn many_nodes(machine: &Machine<'_>) -> Result<Vec<(&'static str, String)>, Fail
         ("secrets.operator_public_key", hex::encode(operator.public_key().as_ref())),
         ("secrets.seal_public_key", format!("1:{}", hex::encode(seal.as_ref()))),
         ("secrets.seal_private_keys", format!("1:{}", hex::encode(private))),
+        ("secrets.receipt_key", machine.random_hex::<SECRET_BYTES>()?),
     ])
 }
 

@@ -129,6 +129,18 @@ fn secrets(found: &mut Found, config: &Config) {
             secret_length(found, name, secret.expose_secret(), KEY_BYTES_MIN);
         }
     }
+    let seeds = [
+        ("secrets.audit_key", &config.secrets.audit_key),
+        ("secrets.receipt_key", &config.secrets.receipt_key),
+    ];
+    for (name, seed) in seeds {
+        let is_seed =
+            |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if seed.as_ref().is_some_and(|seed| !is_seed(seed.expose_secret())) {
+            let mend = "write 64 hex digits; `openssl rand -hex 32` makes them";
+            found.error(name, "is not the seed of an Ed25519 key", mend);
+        }
+    }
     if let Some(token) = &config.admin.token {
         let text = token.expose_secret();
         secret_length(found, "admin.token", text, TOKEN_BYTES_MIN);

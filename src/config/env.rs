@@ -103,6 +103,13 @@ impl FromEnv {
             _ if value.is_empty() => return,
             Read::Text(_) | Read::Path(_) => Value::String(value.to_owned()),
             Read::List(_) => Value::Array(listed(value).map(|v| Value::String(v.into())).collect()),
+            Read::Switch(_) => match value.parse::<bool>() {
+                Ok(on) => Value::Boolean(on),
+                Err(_) => {
+                    let what = format!("`{value}` is neither true nor false");
+                    return self.problem(name, what, "write true or false");
+                }
+            },
             Read::Number { min, max, .. } => match value.parse::<i64>() {
                 Ok(number) => Value::Integer(number),
                 Err(_) => {

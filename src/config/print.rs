@@ -87,6 +87,7 @@ pub fn reference() -> String {
             Read::List(_) => "list".to_owned(),
             Read::Path(_) => "path".to_owned(),
             Read::Secret(_) => "secret; also `…_FILE`".to_owned(),
+            Read::Switch(_) => "true, false".to_owned(),
             Read::Text(_) => String::new(),
         };
         let (name, variable, about) = (key.name, key.variable(), key.about);
@@ -109,6 +110,7 @@ fn shown(key: &Key, config: &Config) -> String {
     match key.read {
         Read::Text(get) => without_password(&get(config)),
         Read::Number { get, .. } => get(config).to_string(),
+        Read::Switch(is_on) => is_on(config).to_string(),
         Read::List(get) => format!("[{}]", get(config).join(", ")),
         Read::Path(get) => get(config).map_or(NOT_SET.to_owned(), |p| p.display().to_string()),
         Read::Secret(is_set) => (if is_set(config) { SET } else { NOT_SET }).to_owned(),

@@ -36,6 +36,8 @@ pub enum Read {
         /// Largest allowed.
         max: u64,
     },
+    /// Yes or no.
+    Switch(fn(&Config) -> bool),
     /// A secret: whether it is set.
     Secret(fn(&Config) -> bool),
 }
@@ -230,10 +232,15 @@ pub static KEYS: &[Key] = &[
         |c| c.secrets.seal_private_keys.is_some(),
         "opens them; workers alone"
     ),
+    key!(Secret, secrets.audit_key, |c| c.secrets.audit_key.is_some(), "signs the audit trail"),
+    key!(Secret, secrets.receipt_key, |c| c.secrets.receipt_key.is_some(), "signs receipts"),
     number!(session.pass_lifetime_seconds, 1, 86_400, "how long a pass is good"),
     key!(List, blocks.addresses, |c| texts(&c.blocks.addresses), "blocked addresses and prefixes"),
     key!(List, blocks.fingerprints, |c| texts(&c.blocks.fingerprints), "blocked fingerprints"),
     key!(List, blocks.users, |c| texts(&c.blocks.users), "blocked user ids"),
+    number!(audit.retention_days, 1, 3_650, "how long the audit trail is kept"),
+    number!(audit.bytes_max, 1_048_576, 1 << 40, "size of the audit trail; the oldest goes first"),
+    key!(Switch, receipts.enabled, |c| c.receipts.enabled, "accepted orders carry a receipt"),
     key!(Text, log.format, |c| log_format(c.log.format).to_owned(), "auto, text or json"),
 ];
 

@@ -48,6 +48,7 @@ pub enum Code {
     HeadersTooLarge,
     BodyBroken,
     LedgerUnavailable,
+    AuditUnavailable,
     Internal,
 }
 
@@ -135,6 +136,7 @@ impl Code {
             HeadersTooLarge,
             BodyBroken,
             LedgerUnavailable,
+            AuditUnavailable,
             Internal,
         ]
     };
@@ -212,6 +214,9 @@ impl Code {
             Self::BodyBroken => (S::BAD_REQUEST, "body_broken", "Invalid request", Never),
             Self::LedgerUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "ledger_unavailable", "Ledger unavailable", After)
+            }
+            Self::AuditUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "audit_unavailable", "Audit trail unavailable", After)
             }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error", SameKey),
         };

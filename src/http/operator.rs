@@ -22,10 +22,12 @@ pub mod handlers;
 pub mod limits;
 pub mod products;
 pub mod tokens;
+pub mod trail;
 
 use super::code::Code;
 use super::reply;
 use super::shared::Shared;
+use crate::audit::Recorder;
 use auth::Tokens;
 use desk::Desk;
 
@@ -40,6 +42,8 @@ pub struct Operator {
     pub desk: Desk,
     /// Who may call, by the configuration.
     pub tokens: Tokens,
+    /// The way to the audit trail, for calls that are refused.
+    pub recorder: Recorder,
 }
 
 /// The whole route table of the operator's listener.
@@ -52,6 +56,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/blocks", get(blocks::list))
         .route("/admin/limits", get(limits::list))
         .route("/admin/approvals", get(approvals::list))
+        .route("/admin/audit/head", get(trail::head))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::viewer));
     let operator_role = Router::new()
         .route("/init", post(products::init))
@@ -68,6 +73,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/limits/{limit}", delete(limits::clear))
         .route("/admin/approvals/{id}/approve", post(approvals::approve))
         .route("/admin/approvals/{id}/reject", post(approvals::reject))
+        .route("/admin/audit", get(trail::page))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::operator));
     let admin = Router::new()
         .route("/admin/products/{id}/archive", post(changes::archive))

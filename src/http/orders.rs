@@ -12,6 +12,8 @@ use super::operator::handlers::reversed;
 use super::public::{PublicThread, Received};
 use super::refused;
 use super::reply::{self, Coded, Particulars};
+use super::trail;
+use crate::audit::RefusalKind;
 use crate::config::ClientRole;
 use crate::guard::{Caller, Now};
 use crate::ledger::{self, EventKind, LedgerError, Lookup};
@@ -42,7 +44,7 @@ async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -
     };
     let order = match passed {
         Ok(order) => order,
-        Err(refused) => return refused::answer(thread, &refused),
+        Err(refused) => return refused::answer(thread, received, &refused),
     };
     let attempt = Attempt {
         product: order.product,
@@ -54,7 +56,12 @@ async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -
     let answer = place_order(&thread.node, &attempt).await;
     let coded = match answer {
         Answer::Closed => closed(thread, &attempt).await,
-        answer => write(thread, attempt.order_id, answer),
+        answer => {
+            if matches!(&answer, Answer::Duplicate(d) if d.reason == DuplicateReason::SameKey) {
+                trail::note(thread, received, RefusalKind::Repeated, "");
+            }
+            write(thread, attempt.order_id, answer)
+        }
     };
     thread.prepared.with_rate(coded, order.rate.as_ref())
 }
@@ -81,10 +88,7 @@ async fn closed(thread: &PublicThread, attempt: &Attempt) -> Coded {
 
 fn write(thread: &PublicThread, order_id: OrderId, answer: Answer) -> Coded {
     match answer {
-        Answer::Accepted => reply::json(
-            Code::Accepted,
-            format!(r#"{{"status":"success","msg":"Order accepted","orderId":"{order_id}"}}"#),
-        ),
+        Answer::Accepted => reply::json(Code::Accepted, accepted(thread, order_id)),
         Answer::Duplicate(repeated) => duplicate(&repeated),
         Answer::Pending => reply::json(
             Code::Pending,
@@ -121,6 +125,16 @@ fn write(thread: &PublicThread, order_id: OrderId, answer: Answer) -> Coded {
             },
         )
         .retry_after_us(1_000_000),
+    }
+}
+
+fn accepted(thread: &PublicThread, order_id: OrderId) -> String {
+    let receipts = thread.shared.receipts.as_ref();
+    match receipts.and_then(|receipts| receipts.receipt(&order_id)) {
+        Some(receipt) => format!(
+            r#"{{"status":"success","msg":"Order accepted","orderId":"{order_id}","receipt":"{receipt}"}}"#
+        ),
+        None => format!(r#"{{"status":"success","msg":"Order accepted","orderId":"{order_id}"}}"#),
     }
 }
 
@@ -172,16 +186,19 @@ fn caller(thread: &PublicThread, received: &Received<'_>) -> Result<Caller, Code
         .shared
         .guard
         .caller(passes, &received.view(), thread.now())
-        .map_err(|refused| refused::answer(thread, &refused))
+        .map_err(|refused| refused::answer(thread, received, &refused))
 }
 
 fn fulfilment(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
     match caller(thread, received)? {
         Caller::Client { roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(()),
-        _ => Err(reply::problem_because(
-            Code::Forbidden,
-            "this call is for an API client with the role fulfilment",
-        )),
+        _ => {
+            trail::note(thread, received, RefusalKind::MissingRole, "fulfilment");
+            Err(reply::problem_because(
+                Code::Forbidden,
+                "this call is for an API client with the role fulfilment",
+            ))
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub struct PublicProduct {
 pub fn show(thread: &PublicThread, received: &Received<'_>, id: &str) -> Coded {
     let now = thread.now();
     if let Err(refused) = thread.shared.guard.anyone(&received.view(), now) {
-        return refused::answer(thread, &refused);
+        return refused::answer(thread, received, &refused);
     }
     let log_time_ms = thread.shared.log_time().likely_ms;
     let product = id.parse::<ProductId>().ok().and_then(|id| {

@@ -21,7 +21,8 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{health, orders, products, refused, session};
+use super::{health, keys, orders, products, refused, session};
+use crate::audit::Recorder;
 use crate::guard::{Now, PassCache, Request};
 use crate::place_order::Node;
 
@@ -37,6 +38,8 @@ pub struct PublicThread {
     pub prepared: Prepared,
     /// What this thread counts.
     pub counters: Arc<Counters>,
+    /// This thread's way to the audit trail.
+    pub recorder: Recorder,
     cors: Cors,
     under_way: Cell<usize>,
     under_way_max: usize,
@@ -87,6 +90,7 @@ impl PublicThread {
             under_way: Cell::new(0),
             under_way_max: http.attempts_max.div_ceil(shared.counters.len()).max(1),
             prepared: Prepared::default(),
+            recorder: shared.audit.recorder(),
             passes: RefCell::new(passes),
             shared,
             node,
@@ -152,10 +156,11 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         ("GET", ["livez"]) => health::livez(),
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
         ("GET", ["openapi.json"]) => openapi(thread, received),
+        ("GET", [".well-known", "flux-gate-keys.json"]) => keys::show(thread, received),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
-        (_, ["orders" | "livez" | "readyz" | "openapi.json"]) | (_, ["orders" | "products", _]) => {
-            other_method(thread, "GET")
-        }
+        (_, ["orders" | "livez" | "readyz" | "openapi.json"])
+        | (_, ["orders" | "products", _])
+        | (_, [".well-known", "flux-gate-keys.json"]) => other_method(thread, "GET"),
         _ => thread.prepared.problem(Code::NotFound),
     }
 }
@@ -164,7 +169,7 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
 fn openapi(thread: &PublicThread, received: &Received<'_>) -> Coded {
     match thread.shared.guard.anyone(&received.view(), thread.now()) {
         Ok(_rate) => reply::json(Code::Ok, super::openapi::json()),
-        Err(refused) => refused::answer(thread, &refused),
+        Err(refused) => refused::answer(thread, received, &refused),
     }
 }
 

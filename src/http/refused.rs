@@ -3,12 +3,14 @@
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 
 use super::code::Code;
-use super::public::PublicThread;
+use super::public::{PublicThread, Received};
 use super::reply::{self, Coded, FieldProblem, Particulars};
+use super::trail;
 use crate::guard::{Forbidden, Refusal, Refused};
 
-/// The answer to a refusal.
-pub fn answer(thread: &PublicThread, refused: &Refused) -> Coded {
+/// The answer to a refusal, which is noted in the audit trail.
+pub fn answer(thread: &PublicThread, received: &Received<'_>, refused: &Refused) -> Coded {
+    trail::refusal(thread, received, &refused.refusal);
     thread.prepared.with_rate(without_rate(thread, &refused.refusal), refused.rate.as_ref())
 }
 

@@ -25,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{self, Connections};
 use super::operator::auth::Tokens;
 use super::operator::desk::Desk;
+use super::operator::trail::Peer;
 use super::operator::{self, Operator};
 use super::public::{self, PublicThread};
 use super::shared::Shared;
@@ -279,11 +280,16 @@ async fn serve_operator(
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
     tokio::task::spawn_local(keep_live(shared.clone()));
     let desk = Desk::start(shared.log.handle());
-    let router = operator::router(Arc::new(Operator { shared: shared.clone(), desk, tokens }));
+    let router = operator::router(Arc::new(Operator {
+        recorder: shared.audit.recorder(),
+        shared: shared.clone(),
+        desk,
+        tokens,
+    }));
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let Ok((stream, _peer)) = accepted else {
+                let Ok((stream, peer)) = accepted else {
                     tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
                     continue;
                 };
@@ -297,8 +303,9 @@ async fn serve_operator(
                     let limits = &shared.config.http;
                     connection::serve(connections, stream, tls, limits, |watch| {
                         let router = TowerToHyperService::new(router);
-                        service_fn(move |request| {
+                        service_fn(move |mut request: http::Request<_>| {
                             let under_way = watch.request();
+                            request.extensions_mut().insert(Peer(peer.ip()));
                             let reply = hyper::service::Service::call(&router, request);
                             async move {
                                 let reply = reply.await;

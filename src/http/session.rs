@@ -20,6 +20,6 @@ pub fn open(thread: &PublicThread, received: &Received<'_>) -> Coded {
                 "expiresAt": session.expires_at_ms,
             }),
         ),
-        Err(refused) => refused::answer(thread, &refused),
+        Err(refused) => refused::answer(thread, received, &refused),
     }
 }

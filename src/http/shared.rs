@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
@@ -12,6 +13,7 @@ use crate::keys::IdentityKeys;
 use crate::ledger::Ledger;
 use crate::log::{Applied, LogTime, OrderLog};
 use crate::place_order::END_SEEN_AGE_US_MAX;
+use crate::receipt::Issuer;
 use crate::sale::ProductId;
 
 use super::counters::Counters;
@@ -34,6 +36,10 @@ pub struct Shared {
     pub ledger: Ledger,
     /// Keeps guard and gate as operators say while the gate runs.
     pub live: Arc<LiveControls>,
+    /// The audit trail.
+    pub audit: Trail,
+    /// Receipts of the last orders, if they are given.
+    pub receipts: Option<Arc<Issuer>>,
     /// One block of counts for each public thread.
     pub counters: Vec<Arc<Counters>>,
     /// Until when the listeners' certificates are good, see [`super::tls::expiries`].

@@ -33,11 +33,22 @@ pub enum StoredSecret {
     PassKeys,
     /// `admin.token`.
     AdminToken,
+    /// `secrets.audit_key`.
+    AuditKey,
+    /// `secrets.receipt_key`.
+    ReceiptKey,
 }
 
 impl StoredSecret {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::OrderKey, Self::BuyerKey, Self::PassKeys, Self::AdminToken];
+    pub const ALL: [Self; 6] = [
+        Self::OrderKey,
+        Self::BuyerKey,
+        Self::PassKeys,
+        Self::AdminToken,
+        Self::AuditKey,
+        Self::ReceiptKey,
+    ];
 
     /// The name of its file.
     pub fn file_name(self) -> &'static str {
@@ -46,6 +57,8 @@ impl StoredSecret {
             Self::BuyerKey => "buyer_key",
             Self::PassKeys => "pass_keys",
             Self::AdminToken => "admin_token",
+            Self::AuditKey => "audit_key",
+            Self::ReceiptKey => "receipt_key",
         }
     }
 
@@ -222,7 +235,11 @@ pub fn prepare_directory(data_dir: &Path) -> Result<(), StoredError> {
     Ok(())
 }
 
-fn read_or_make(
+/// Reads a stored secret, making it if it is not there; says whether it was made.
+///
+/// # Errors
+/// As [`StoredError`].
+pub fn read_or_make(
     data_dir: &Path,
     secret: StoredSecret,
     fill: Fill<'_>,
@@ -305,7 +322,7 @@ mod tests {
         let (first, taken) = complete_all(&dir, &counting(&counter)).unwrap();
         assert!(taken.iter().all(|taken| taken.made) && taken.len() == 4);
         assert_eq!(mode(&dir), 0o700);
-        assert!(StoredSecret::ALL.iter().all(|secret| mode(&secret.path(&dir)) == 0o600));
+        assert!(taken.iter().all(|taken| mode(&taken.path) == 0o600));
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 4, "no drafts are left");
         assert!(first[0].len() == 64 && first[0] != first[1]);
         assert!(first[2].starts_with("1:") && first[2].len() == 66);

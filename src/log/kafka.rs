@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::records::RecordKeys;
 use crate::keys::seal::Sealer;
+use crate::receipt::Issuer;
 use crate::sale::ControlState;
 use crate::sale::record::KeyFingerprints;
 use crate::snapshot::{PartitionHead, Snapshot};
@@ -73,6 +74,8 @@ pub struct Parts {
     pub snapshot: Snapshot,
     /// The keys that open sales must have been opened under.
     pub key_fingerprints: KeyFingerprints,
+    /// Makes the receipts of this node's confirmed orders.
+    pub receipts: Option<Arc<Issuer>>,
 }
 
 /// Told once why the log has ended, on one of its threads. The process must end then.
@@ -137,7 +140,7 @@ impl KafkaLog {
         observer: Observer,
         fatal: Fatal,
     ) -> Result<Self, StartError> {
-        let Parts { keys, sealer, snapshot, key_fingerprints } = parts;
+        let Parts { keys, sealer, snapshot, key_fingerprints, receipts } = parts;
         let (topic, partitions) = (config.kafka.topic.clone(), config.kafka.partitions);
         let asker = start::asker(config)?;
         let heads = start::heads(&snapshot, partitions)?;
@@ -174,6 +177,7 @@ impl KafkaLog {
             heads: Arc::clone(&heads),
             outbox: Arc::clone(&outbox),
             ports: ports.clone(),
+            receipts,
         };
         let mut follower = Follower::new(follower_parts, Arc::clone(&counts));
         let consumer = start::consumer(config, &follower.begin_offsets())?;

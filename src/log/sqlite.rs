@@ -15,13 +15,16 @@ use parking_lot::Mutex;
 
 use super::delivery::Ports;
 use super::{Applied, NotAppended, Observer, Queued, panic_text};
+use crate::chain::LogHead;
 use crate::clock::Clock;
 use crate::config;
 use crate::keys::IdentityKeys;
+use crate::receipt::Issuer;
 use crate::sale::record::KeyFingerprints;
 
 mod error;
 mod migrations;
+pub mod proof;
 mod replay;
 mod store;
 mod upkeep;
@@ -32,7 +35,7 @@ pub use error::{FatalError, StartError};
 pub use migrations::{Migrated, migrate};
 pub use store::{STORE_FILE, store_file};
 
-use replay::Replayed;
+use replay::{Head, Replayed};
 use store::DirLock;
 use upkeep::Upkeep;
 use writer::{Message, Writer};
@@ -51,6 +54,8 @@ pub struct Options {
     pub queue_records_max: usize,
     /// The keys that open sales must have been opened under.
     pub key_fingerprints: KeyFingerprints,
+    /// Makes the receipts of confirmed orders.
+    pub receipts: Option<Arc<Issuer>>,
     /// Stands in for a disk that is full after so many pages.
     #[cfg(test)]
     pub(crate) page_count_max: Option<u32>,
@@ -64,6 +69,7 @@ impl Options {
             batch_records_max: data.batch_records_max.max(1),
             queue_records_max: data.queue_records_max.max(1),
             key_fingerprints: keys.fingerprints().clone(),
+            receipts: None,
             #[cfg(test)]
             page_count_max: None,
         }
@@ -79,6 +85,7 @@ struct Running {
     ports: Ports,
     queue: Sender<Message>,
     store_file: PathBuf,
+    head: Arc<Mutex<Head>>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -120,6 +127,7 @@ impl SqliteLog {
         let (upkeep, signals) = Upkeep::new(dir.into(), upkeep_connection, Arc::clone(&turn));
         let guard = Guard::new(fatal);
         let ports = Ports::default();
+        let published = Arc::new(Mutex::new(head));
         let writer = Writer {
             dir: dir.into(),
             connection,
@@ -129,6 +137,8 @@ impl SqliteLog {
             applied: Arc::clone(&applied),
             ports: ports.clone(),
             head,
+            published: Arc::clone(&published),
+            receipts: options.receipts.clone(),
             products,
             batch_records_max: options.batch_records_max,
             upkeep: signals,
@@ -139,12 +149,18 @@ impl SqliteLog {
         let writer = guard.spawn("log-writer", Some(ports.clone()), move || writer.run())?;
         let threads = Mutex::new(Some(Threads { writer, upkeep, _lock: lock }));
         let store_file = store_file(dir);
-        Ok(Self(Arc::new(Running { applied, ports, queue, store_file, threads })))
+        Ok(Self(Arc::new(Running { applied, ports, queue, store_file, head: published, threads })))
     }
 
     /// The applied state.
     pub fn applied(&self) -> &Arc<Applied> {
         &self.0.applied
+    }
+
+    /// The last row whose decision was handed out.
+    pub fn head(&self) -> Option<LogHead> {
+        let Head { offset, digest } = *self.0.head.lock();
+        (offset > 0).then_some(LogHead { partition: 0, offset, digest })
     }
 
     /// The store's file, for the ledger to read.

@@ -102,6 +102,7 @@ pub(crate) fn on_a_thread<F: Future>(body: F) -> F::Output {
 
 pub(crate) fn options(dir: &std::path::Path) -> Options {
     Options {
+        receipts: None,
         dir: dir.into(),
         batch_records_max: 1_000,
         queue_records_max: 10_000,

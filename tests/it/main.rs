@@ -5,6 +5,7 @@
     reason = "tests measure and wait: the ban on clocks is for what they test"
 )]
 
+mod audit;
 mod bad_input;
 mod contract;
 mod crash;

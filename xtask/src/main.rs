@@ -53,6 +53,9 @@ enum Command {
     /// Refuse orders in this process, for callgrind to count.
     #[command(hide = true)]
     Refusal(bench::refusal::Options),
+    /// Make receipts or note refusals in this process, for callgrind to count.
+    #[command(hide = true)]
+    Beside(bench::beside::Options),
     /// Carry out attacks that must fail, against servers of its own or a running one.
     #[command(disable_help_flag = true)]
     Attack {
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "distributed")]
         Command::Ordinary(options) => bench::ordinary::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Refusal(options) => bench::refusal::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Beside(options) => bench::beside::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Attack { arguments } => attack::run(&arguments).map(exit_code),
         Command::Planted { only } => planted::run(only.as_deref()).map(|()| ExitCode::SUCCESS),
     };

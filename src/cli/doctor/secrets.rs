@@ -99,6 +99,10 @@ fn is_configured(config: &Config, secret: StoredSecret) -> bool {
         StoredSecret::BuyerKey => config.secrets.buyer_key.is_some(),
         StoredSecret::PassKeys => config.secrets.pass_keys.is_some(),
         StoredSecret::AdminToken => config.admin.token.is_some(),
+        StoredSecret::AuditKey => config.secrets.audit_key.is_some(),
+        StoredSecret::ReceiptKey => {
+            !config.receipts.enabled || config.secrets.receipt_key.is_some()
+        }
     }
 }
 

@@ -115,6 +115,7 @@ const APPLIED: Answer = Json {
     schema: "Changed",
     example: r#"{"status":"applied","product":{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":true,"archived":false,"status":"paused","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":42}}"#,
 };
+const HEAD: &str = r#"{"seq":9,"at_ms":1764000000000,"kind":"head","fields":{"node":"…","key":"…","log":[],"signature":"…"},"prev":"…","digest":"…"}"#;
 const CHANGED: &[Answer] = &[
     APPLIED,
     Problem(Code::InvalidRequest),
@@ -131,6 +132,7 @@ const RESTOCKED: &[Answer] = &[
     Problem(Code::InvalidRequest),
     Problem(Code::MissingIdempotencyKey),
     Problem(Code::UnknownProduct),
+    Problem(Code::AuditUnavailable),
     Problem(Code::Conflict),
     Problem(Code::Busy),
     Problem(Code::OutcomeUnknown),
@@ -167,7 +169,7 @@ const OPERATIONS: &[Operation] = &[
             Json {
                 code: Code::Accepted,
                 schema: "OrderAnswer",
-                example: r#"{"status":"success","msg":"Order accepted","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
+                example: r#"{"status":"success","msg":"Order accepted","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10","receipt":"ATR1D5i9Wfz8fwwvY50O…"}"#,
             },
             Json {
                 code: Code::Duplicate,
@@ -301,6 +303,45 @@ const OPERATIONS: &[Operation] = &[
             Problem(Code::Conflict),
             Problem(Code::Busy),
             Problem(Code::OutcomeUnknown),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "keys",
+        path: "/.well-known/flux-gate-keys.json",
+        summary: "The public keys that check receipts and heads of the audit trail: a JWK set",
+        answers: &[Json {
+            code: Code::Ok,
+            schema: "Keys",
+            example: r#"{"keys":[{"kty":"OKP","crv":"Ed25519","use":"sig","kid":"34750f98bd59fcfc","x":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w","signs":"receipt","hex":"8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"}]}"#,
+        }],
+        ..NOTHING
+    },
+    Operation {
+        id: "auditHead",
+        path: "/admin/audit/head",
+        summary: "A signed head of the audit trail, to be kept elsewhere",
+        caller: Caller::Viewer,
+        answers: &[
+            Json { code: Code::Ok, schema: "AuditLine", example: HEAD },
+            Problem(Code::AuditUnavailable),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "audit",
+        path: "/admin/audit",
+        summary: "The audit trail, in its order",
+        caller: Caller::Operator,
+        query: &[
+            ("after", "integer", "after this number"),
+            ("limit", "integer", "at most so many, up to 1000"),
+            ("kind", "string", "of this kind alone"),
+        ],
+        answers: &[
+            Json { code: Code::Ok, schema: "Audit", example: r#"{"events":[],"next":null}"# },
+            Problem(Code::InvalidRequest),
+            Problem(Code::AuditUnavailable),
         ],
         ..NOTHING
     },

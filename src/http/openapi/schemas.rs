@@ -60,6 +60,23 @@ pub fn all() -> Map<String, Value> {
             },
         }),
     );
+    add("Keys", json!({ "type": "object", "required": ["keys"] }));
+    add(
+        "AuditLine",
+        json!({
+            "type": "object", "required": ["seq", "at_ms", "kind", "fields", "prev", "digest"],
+        }),
+    );
+    add(
+        "Audit",
+        json!({
+            "type": "object", "required": ["events", "next"],
+            "properties": {
+                "events": array("AuditLine"),
+                "next": { "type": ["integer", "null"], "description": "the `after` of the next page" },
+            },
+        }),
+    );
     add(
         "OrderBody",
         strict(
@@ -82,6 +99,10 @@ pub fn all() -> Map<String, Value> {
                 ] },
                 "msg": { "type": "string" },
                 "orderId": order_id(),
+                "receipt": {
+                    "type": "string",
+                    "description": "what the buyer keeps: base64url, signed; see docs/RECEIPTS.md",
+                },
                 "reason": { "type": "string", "enum": ["same_key", "repeat_window"] },
                 "orderStatus": { "type": "string", "enum": ["reversed"] },
                 "opensAt": { "type": "integer", "description": "Unix milliseconds" },

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::Operator;
+use super::{Operator, trail};
+use crate::audit::RefusalKind;
 use crate::config::OperatorToken;
 use crate::http::code::Code;
 use crate::http::reply;
@@ -127,6 +128,7 @@ async fn require(
     let control = operator.shared.applied().control();
     let now_ms = control.log_time_at(operator.shared.log_time().likely_ms);
     let Some(caller) = operator.tokens.find(presented, &control, now_ms) else {
+        trail::denied(operator, &request, RefusalKind::BadToken, None);
         tracing::warn!(path = request.uri().path(), "operator call without a valid token");
         let detail = "send the operator's token as Authorization: Bearer …";
         return reply::problem_because(Code::Unauthorized, detail)
@@ -134,6 +136,7 @@ async fn require(
             .into_response();
     };
     if caller.role < role {
+        trail::denied(operator, &request, RefusalKind::RoleRefused, Some(caller.name.as_str()));
         let detail = format!("this call needs the role {role:?}; the token has {:?}", caller.role);
         return reply::problem_because(Code::Forbidden, &detail).into_response();
     }

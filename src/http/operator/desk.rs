@@ -1,7 +1,7 @@
 //! The operator's way to the log: handlers may run anywhere, a [`LogHandle`] belongs to its thread, so a
 //! local task stands between the two.
 //!
-//! Every change that an operator makes goes through [`write`] and ends in [`changed`], which is told who
+//! Every change that an operator makes goes through [`write`], which also tells the audit trail who
 //! changed what, why, and how it stood before and after.
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Operator;
 use super::auth::Caller;
 use super::products::describe;
+use super::trail::{self, Change};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::log::{Append, Decided, LogHandle, Lost, NotAppended};
@@ -77,39 +78,8 @@ impl Desk {
     }
 }
 
-/// A change that an operator made, as it ended. No personal data is in it: people are pseudonyms.
-#[derive(Debug)]
-pub struct Changed<'a> {
-    /// Who: the name of the token.
-    pub by: OperatorName,
-    /// Under which key of the log: a product, or [`ProductId::CONTROL`].
-    pub key: ProductId,
-    /// What: the record.
-    pub record: &'a Record,
-    /// Why, where the change says so.
-    pub why: Option<&'a str>,
-    /// What it came to, where, and when.
-    pub decided: Decided,
-    /// How the product or the entry stood before; null if there was none.
-    pub before: Value,
-    /// How it stands after.
-    pub after: Value,
-}
-
-/// Told of every change whose outcome is known.
-pub fn changed(operator: &Operator, changed: &Changed<'_>) {
-    let _ = operator;
-    tracing::info!(
-        operator = %changed.by,
-        key = %changed.key,
-        record = changed.record.kind(),
-        outcome = changed.decided.outcome.name(),
-        offset = changed.decided.offset,
-        "operator record"
-    );
-}
-
-/// Writes one record of an operator's, and tells [`changed`] what became of it.
+/// Writes one record of an operator's: into the audit trail first, then into the log, then what came of it
+/// into the trail again.
 ///
 /// # Errors
 /// The answer that says why its outcome is not known, or that nothing was written.
@@ -121,12 +91,20 @@ pub async fn write(
 ) -> Result<Decided, Coded> {
     // A control record says itself who wrote it.
     let by = if key == ProductId::CONTROL { None } else { Some(caller.name) };
-    let before = standing(operator, &key, &record);
+    let change = Change { who: caller.name, key, record: &record, why: reason_of(&record) };
+    trail::intend(operator, &change, standing(operator, &key, &record)).await?;
     let append = Append { product: key, record: record.clone(), subject: None, by };
-    let decided = operator.desk.write(append).await.map_err(NoOutcome::answer)?;
-    let after = standing(operator, &key, &record);
-    let (by, why) = (caller.name, reason_of(&record));
-    changed(operator, &Changed { by, key, record: &record, why, decided, before, after });
+    let decided = operator.desk.write(append).await;
+    trail::came_to(operator, &change, &decided, standing(operator, &key, &record)).await;
+    let decided = decided.map_err(NoOutcome::answer)?;
+    tracing::info!(
+        operator = %caller.name,
+        %key,
+        record = record.kind(),
+        outcome = decided.outcome.name(),
+        offset = decided.offset,
+        "operator record"
+    );
     Ok(decided)
 }
 

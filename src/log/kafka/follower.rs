@@ -21,9 +21,11 @@ use super::message::{self, Read, UNDECODABLE, Undecodable};
 use super::pace::Pace;
 use super::sender::{Outbox, counter_of};
 use super::waiting::Taken;
+use crate::chain::Digest;
 use crate::keys::records::Nonce;
 use crate::log::delivery::{Ports, Ticket};
 use crate::log::{Applied, Decided};
+use crate::receipt::{Claim, Issuer};
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{LogEntry, Outcome, ProductId, Record};
 
@@ -45,6 +47,7 @@ pub(super) struct FollowerParts {
     pub heads: Arc<Heads>,
     pub outbox: Arc<Outbox>,
     pub ports: Ports,
+    pub receipts: Option<Arc<Issuer>>,
 }
 
 /// What the follower keeps between batches.
@@ -83,6 +86,8 @@ struct Buffers {
     /// For each message of the batch, whether it is a record.
     is_record: Vec<bool>,
     taken: Vec<Taken<Ticket, usize>>,
+    /// The digest of its partition after each entry.
+    digests: Vec<Digest>,
     digested: Vec<u8>,
 }
 
@@ -230,6 +235,7 @@ impl Follower {
         };
         // The chain before the answers: who has an answer finds its record in the heads.
         self.chain(&batch[..count], &outcomes, &mut buffers);
+        self.give_receipts(&outcomes, &buffers);
         self.deliver(&outcomes, &mut buffers);
         self.tell_of_other_keys(&buffers.entries, &outcomes);
         self.buffers = buffers;
@@ -318,21 +324,47 @@ impl Follower {
         self.counts.records.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
         let mut outcomes = outcomes.iter();
         let mut is_record = buffers.is_record.iter();
+        buffers.digests.clear();
         for run in batch.chunk_by(|one, next| one.partition() == next.partition()) {
             let partition = run[0].partition();
             let Some(mut head) = self.parts.heads.head(partition) else { continue };
             for message in run {
-                let outcome = match is_record.next() {
-                    Some(true) => outcomes.next().map_or(UNDECODABLE, Outcome::name),
-                    _ => UNDECODABLE,
+                let is_record = is_record.next() == Some(&true);
+                let outcome = match is_record {
+                    true => outcomes.next().map_or(UNDECODABLE, Outcome::name),
+                    false => UNDECODABLE,
                 };
                 let link = message::link(message, outcome);
                 head.advance(&link, outcome, &mut buffers.digested);
+                if is_record {
+                    buffers.digests.push(head.digest);
+                }
             }
             let next_offset = head.next_offset;
             drop(head);
             self.parts.heads.mark_applied(partition, next_offset);
         }
+    }
+
+    /// Makes the receipts of this process's confirmed orders, before anybody is told of them.
+    fn give_receipts(&self, outcomes: &[Outcome], buffers: &Buffers) {
+        let Some(receipts) = &self.parts.receipts else { return };
+        let Buffers { entries, nonces, digests, .. } = buffers;
+        let prefix = &self.parts.outbox.nonce_prefix;
+        let rows = entries.iter().zip(outcomes).zip(nonces.iter().zip(digests));
+        receipts.seal(rows.filter_map(|((entry, outcome), (nonce, digest))| {
+            counter_of(nonce, prefix)?;
+            match &entry.record {
+                Record::OrderProposed(proposal) if *outcome == Outcome::Confirmed => Some(Claim {
+                    product: entry.product,
+                    order_id: proposal.order_id,
+                    offset: entry.offset,
+                    log_time_ms: entry.appended_at_ms,
+                    digest: *digest,
+                }),
+                _ => None,
+            }
+        }));
     }
 
     /// Such a sale is followed like any other, so that all digests agree, and not served: see `place_order`.

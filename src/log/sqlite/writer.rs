@@ -22,6 +22,7 @@ use crate::chain::{self, Link};
 use crate::clock::Clock;
 use crate::log::delivery::{Ports, Ticket};
 use crate::log::{Append, Applied, Decided, Queued};
+use crate::receipt::{Claim, Issuer};
 use crate::sale::{Book, LogEntry, OperatorName, Outcome, ProductId, Record, UserId};
 
 /// How often an idle log says that its end has been seen, in milliseconds.
@@ -54,6 +55,9 @@ pub(super) struct Writer {
     pub applied: Arc<Applied>,
     pub ports: Ports,
     pub head: Head,
+    /// The head as of the last published batch.
+    pub published: Arc<Mutex<Head>>,
+    pub receipts: Option<Arc<Issuer>>,
     pub products: Products,
     pub batch_records_max: usize,
     pub upkeep: upkeep::Signals,
@@ -71,6 +75,7 @@ struct Batch {
     by: Vec<Option<OperatorName>>,
     tickets: Vec<Ticket>,
     decided: Vec<Decided>,
+    digests: Vec<chain::Digest>,
     chores: bool,
 }
 
@@ -156,6 +161,7 @@ impl Writer {
             let decided = decider.decide(&mut statements, entry, subject.as_ref(), *by)?;
             batch.chores |= asks_for_chore(&entry.record, &decided.outcome).is_some();
             batch.decided.push(decided);
+            batch.digests.push(decider.head.digest);
         }
         let written_bytes = decider.written_bytes;
         statements.head.execute((self.head.offset as i64, &self.head.digest))?;
@@ -173,7 +179,11 @@ impl Writer {
                 return Err(FatalError::Diverged { offset: decided.offset });
             }
         }
+        *self.published.lock() = self.head;
         self.applied.mark_end_seen(self.clock.monotonic_us());
+        if let Some(receipts) = &self.receipts {
+            receipts.seal(batch.confirmed());
+        }
         self.ports.deliver(batch.tickets.drain(..).zip(batch.decided.drain(..)));
         if std::mem::take(&mut batch.chores) {
             self.upkeep.chores_due();
@@ -181,7 +191,27 @@ impl Writer {
         batch.entries.clear();
         batch.subjects.clear();
         batch.by.clear();
+        batch.digests.clear();
         Ok(())
+    }
+}
+
+impl Batch {
+    /// What receipts say of its confirmed orders.
+    fn confirmed(&self) -> impl Iterator<Item = Claim> {
+        let rows = self.entries.iter().zip(&self.decided).zip(&self.digests);
+        rows.filter_map(|((entry, decided), digest)| match &entry.record {
+            Record::OrderProposed(proposal) if decided.outcome == Outcome::Confirmed => {
+                Some(Claim {
+                    product: entry.product,
+                    order_id: proposal.order_id,
+                    offset: decided.offset,
+                    log_time_ms: decided.log_time_ms,
+                    digest: *digest,
+                })
+            }
+            _ => None,
+        })
     }
 }
 

@@ -109,7 +109,8 @@ impl Plant {
         let get = |key: &str| self.stack.get(&format!("FLUX_GATE__SECRETS__{key}"));
         let keys = RecordKeys::new(&get("RECORD_KEYS").into(), None, &get("OPERATOR_PUBLIC_KEY"));
         let key_fingerprints = KeyFingerprints::default();
-        let parts = Parts { keys: keys.unwrap(), sealer: None, snapshot, key_fingerprints };
+        let parts =
+            Parts { keys: keys.unwrap(), sealer: None, snapshot, key_fingerprints, receipts: None };
         let fatal = Box::new(|error: FatalError| panic!("the node ended: {error}"));
         let clock = Clock::system();
         KafkaLog::start(&self.node_config(), parts, clock, Box::new(|_| {}), fatal).unwrap()

@@ -18,6 +18,8 @@ use crate::crash::{BUYER_KEY, CLIENT_ID, CLIENT_SECRET, ORDER_KEY, program};
 use crate::support::many_nodes::{self, Stores};
 use crate::support::server::{self, Server, clean};
 
+/// The seed of the key that signs receipts, on all nodes.
+pub const RECEIPT_KEY: &str = "5151515151515151515151515151515151515151515151515151515151515151";
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 6;
 /// How long Kafka may take for an answer.
@@ -342,6 +344,7 @@ order_key = "{ORDER_KEY}"
 buyer_key = "{BUYER_KEY}"
 pass_keys = "1:pass-key-of-the-tests-0123456789abcdef0123"
 {secrets}
+receipt_key = "{RECEIPT_KEY}"
 [[clients]]
 id = "{CLIENT_ID}"
 secrets = ["{CLIENT_SECRET}"]

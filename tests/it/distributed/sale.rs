@@ -1,6 +1,9 @@
 //! One sale over two nodes: the contract is the same, and what one node says the other knows.
 
-use super::cluster::{Cluster, wait_for};
+use flux_gate::keys::signer::Signer as KeyPair;
+use flux_gate::receipt::Receipt;
+
+use super::cluster::{Cluster, RECEIPT_KEY, wait_for};
 use crate::crash::Attempt;
 use crate::crash::books::{call, create};
 use crate::crash::crowd::Client;
@@ -41,6 +44,9 @@ fn two_nodes_sell_exactly_the_stock_and_the_shop_learns_of_each_order() {
     for (user, client) in [(1, &mut at_one), (2, &mut at_two)] {
         let answer = client.send(&attempt(user, "a")).expect("an answer");
         assert_eq!(answer.summary(), "200 success", "{}", answer.text());
+        let receipt: Receipt = answer.member("receipt").parse().expect("a receipt");
+        assert!(receipt.is_signed_by(KeyPair::from_seed(&RECEIPT_KEY.into()).unwrap().public()));
+        assert_eq!(receipt.claim.order_id.to_string(), answer.member("orderId"));
     }
     // The same attempt on the other node, and another of the same buyer.
     wait_for("rule 3: the other node knows the order", || {

@@ -127,7 +127,8 @@ fn largest(store: &Path) -> u64 {
 }
 
 fn files(store: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let entries = std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_file()).collect()
 }
 
 fn set(path: &Path, mode: u32) {

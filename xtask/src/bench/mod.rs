@@ -13,6 +13,7 @@ use flux_gate::clock::Clock;
 
 use crate::workspace;
 
+pub mod beside;
 mod client;
 mod disk;
 #[cfg(feature = "distributed")]
@@ -46,7 +47,7 @@ pub struct Options {
     /// Length of a run in seconds, for those who look at a profile meanwhile.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Only the parts whose names contain this: sold-out, shoppers, accepted, latency, buyers, refusal,
+    /// Only the parts whose names contain this: sold-out, shoppers, accepted, latency, buyers, refusal, beside,
     /// million; with --distributed: sold-out, accepted, unflushed, cost, worker, start, linger.
     #[arg(long, value_name = "WORD")]
     only: Option<String>,
@@ -124,6 +125,7 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { name: "refusal", run: scenarios::refusal },
+    Part { name: "beside", run: scenarios::beside },
     Part { name: "sold-out", run: scenarios::sold_out },
     Part { name: "shoppers", run: scenarios::shoppers },
     Part { name: "accepted", run: scenarios::accepted },

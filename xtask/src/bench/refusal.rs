@@ -21,8 +21,10 @@ use http::{HeaderMap, HeaderValue, Method};
 const SECRET: &str = "client-secret-of-the-bench-0123456789abcdef";
 const PRODUCT: &str = "bench";
 const NOW_MS: u64 = 1_800_000_000_000;
-const FEW: usize = 1_000;
-const MANY: usize = 3_000;
+/// Times of the shorter run.
+pub const FEW: usize = 1_000;
+/// Times of the longer run.
+pub const MANY: usize = 3_000;
 /// Units of the sold-out product.
 const UNITS: u32 = 1_000;
 
@@ -151,25 +153,31 @@ fn prepare(number: usize, user: usize) -> Prepared {
 /// # Errors
 /// Valgrind fails.
 pub fn instructions(known: bool) -> anyhow::Result<Option<f64>> {
+    let count = |refusals: usize| {
+        let number = refusals.to_string();
+        let known: &[&str] = if known { &["--known"] } else { &[] };
+        collected(&[&["refusal", "--count", &number], known].concat())
+    };
+    let (Some(few), Some(many)) = (count(FEW)?, count(MANY)?) else { return Ok(None) };
+    Ok(Some((many - few) as f64 / (MANY - FEW) as f64))
+}
+
+/// The instructions of this program with these arguments; `None` where valgrind is not installed.
+///
+/// # Errors
+/// Valgrind fails.
+pub fn collected(arguments: &[&str]) -> anyhow::Result<Option<u64>> {
     let installed = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status();
     if !installed.is_ok_and(|status| status.success()) {
         return Ok(None);
     }
-    let (few, many) = (count(FEW, known)?, count(MANY, known)?);
-    Ok(Some((many - few) as f64 / (MANY - FEW) as f64))
-}
-
-fn count(refusals: usize, known: bool) -> anyhow::Result<u64> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-    command.arg(std::env::current_exe()?).args(["refusal", "--count", &refusals.to_string()]);
-    if known {
-        command.arg("--known");
-    }
+    command.arg(std::env::current_exe()?).args(arguments);
     let output = command.output().context("cannot run valgrind")?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{text}");
     let line = text.lines().find_map(|line| line.split_once("Collected : "));
     let (_, number) = line.with_context(|| format!("no count in:\n{text}"))?;
-    Ok(number.trim().parse()?)
+    Ok(Some(number.trim().parse()?))
 }

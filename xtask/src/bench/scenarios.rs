@@ -13,7 +13,7 @@ use super::report::Target;
 use super::requests::{Crowd, Recipe, Requests};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
 use super::stats::Spread;
-use super::{Bench, disk, million as store, refusal as counted};
+use super::{Bench, beside as costs, disk, million as store, refusal as counted};
 use crate::support::server::Server;
 
 /// Units of a product that is sold out before it is measured.
@@ -34,6 +34,24 @@ pub fn refusal(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         match counted::instructions(known)? {
             Some(count) => bench.report.line(what, count, format!("{count:.0}"), Target::Told),
             None => println!("  {what}: did not run, valgrind is not installed"),
+        }
+    }
+    Ok(())
+}
+
+/// Instructions of what goes beside an order or a refusal.
+pub fn beside(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let parts: [(&[&str], &str); 4] = [
+        (&["--batch", "1"], "a receipt, its order alone in its batch"),
+        (&["--batch", "32"], "a receipt, 32 orders in the batch"),
+        (&["--batch", "1000"], "a receipt, 1,000 orders in the batch"),
+        (&["--audit"], "a refusal's place in the audit trail, in a flood"),
+    ];
+    for (what, name) in parts {
+        let name = format!("instructions of {name}");
+        match costs::instructions(what)? {
+            Some(count) => bench.report.line(name, count, format!("{count:.0}"), Target::Told),
+            None => println!("  {name}: did not run, valgrind is not installed"),
         }
     }
     Ok(())

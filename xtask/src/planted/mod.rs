@@ -33,6 +33,7 @@ const MODULES: &[&str] = &[
     "keys",
     "log",
     "place_order",
+    "receipt",
     "sale",
     "signing",
     "snapshot",

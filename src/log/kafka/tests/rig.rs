@@ -145,7 +145,8 @@ impl Rig {
         operator: bool,
     ) -> Result<Node, StartError> {
         let sealer = Some(test_pair().0);
-        let parts = Parts { keys: test_keys(operator), sealer, snapshot, key_fingerprints };
+        let parts =
+            Parts { keys: test_keys(operator), sealer, snapshot, key_fingerprints, receipts: None };
         let fatal = Arc::<Mutex<Option<FatalError>>>::default();
         let told = Arc::clone(&fatal);
         let fatal_callback = Box::new(move |error| *told.lock() = Some(error));
@@ -168,6 +169,7 @@ impl Rig {
             sealer: Some(test_pair().0),
             snapshot: Snapshot::default(),
             key_fingerprints: keys(),
+            receipts: None,
         };
         let fatal = Box::new(|error| panic!("the log failed: {error}"));
         KafkaLog::start(&config, parts, clock, observer, fatal).unwrap()

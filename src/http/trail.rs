@@ -1,0 +1,61 @@
+//! What goes into the audit trail of a request that was refused.
+//!
+//! Only what we know ourselves: the kind, the call and the reason out of fixed lists; the address and the
+//! fingerprint, which become pseudonyms on the trail's own thread, and only for the few that are kept.
+
+use super::public::{PublicThread, Received};
+use crate::audit::event::FINGERPRINT_BYTES_MAX;
+use crate::audit::{Noted, RefusalKind};
+use crate::guard::headers::X_DEVICE_FINGERPRINT;
+use crate::guard::{Forbidden, Refusal};
+
+/// Notes a refusal of the guard.
+pub fn refusal(thread: &PublicThread, received: &Received<'_>, refusal: &Refusal) {
+    let (kind, detail) = meaning(refusal);
+    note(thread, received, kind, detail);
+}
+
+/// Notes a request that was refused or is worth a line for another reason.
+pub fn note(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    kind: RefusalKind,
+    detail: &'static str,
+) {
+    let view = received.view();
+    let source = thread.shared.guard.client_ip(&view);
+    thread.recorder.refusal(kind, Some(source), || {
+        let fingerprint = view.headers.get(&X_DEVICE_FINGERPRINT).map(|value| {
+            let bytes = value.as_bytes();
+            bytes[..bytes.len().min(FINGERPRINT_BYTES_MAX)].into()
+        });
+        let at_ms = thread.now().unix_ms;
+        Noted { at_ms, fingerprint, call: call(view.target), detail, who: None }
+    });
+}
+
+fn meaning(refusal: &Refusal) -> (RefusalKind, &'static str) {
+    match refusal {
+        Refusal::Blocked => (RefusalKind::Blocked, ""),
+        Refusal::TooManyRequests { .. } => (RefusalKind::TooManyRequests, ""),
+        Refusal::Unauthenticated(why) => (RefusalKind::Unauthenticated, why),
+        Refusal::RequestExpired { .. } => (RefusalKind::RequestExpired, ""),
+        Refusal::InvalidSignature => (RefusalKind::InvalidSignature, ""),
+        Refusal::MissingIdempotencyKey(_) => (RefusalKind::BadRequest, "idempotency key"),
+        Refusal::UnsupportedMediaType => (RefusalKind::BadRequest, "media type"),
+        Refusal::InvalidRequest(_) => (RefusalKind::BadRequest, "body"),
+        Refusal::Forbidden(Forbidden::OtherUser) => (RefusalKind::UserMismatch, ""),
+        Refusal::Forbidden(Forbidden::UserBlocked) => (RefusalKind::UserBlocked, ""),
+        Refusal::Forbidden(Forbidden::MissingRole(_)) => (RefusalKind::MissingRole, ""),
+        Refusal::SlowDown { .. } => (RefusalKind::SlowDown, ""),
+    }
+}
+
+/// The call out of the list of those that there are: a path may hold anything.
+fn call(target: &str) -> &'static str {
+    const CALLS: [&str; 6] =
+        ["/order", "/session", "/orders", "/products", "/openapi.json", "/.well-known"];
+    let path = target.split('?').next().unwrap_or_default();
+    let first = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    CALLS.into_iter().find(|call| call[1..] == *first).unwrap_or("other")
+}

@@ -45,7 +45,7 @@ impl Database {
         // On a thread of its own: tests call from within runtimes, too.
         let migrating = std::thread::spawn(move || migrations::migrate(&config).unwrap());
         let done = migrating.join().unwrap();
-        assert_eq!((done.from, done.to), (0, 1));
+        assert_eq!(done.from, 0);
         database
     }
 

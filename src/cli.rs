@@ -34,6 +34,7 @@ mod sale;
 mod serve;
 mod session;
 mod shop;
+mod token;
 pub mod when;
 mod worker;
 
@@ -170,6 +171,8 @@ enum Command {
     Sale(sale::Sale),
     /// Answer an attack: block, tighten limits, approve, through the operator's listener.
     Incident(incident::Incident),
+    /// List, make and revoke operators' tokens.
+    Token(token::Token),
     /// Check the log and the audit trail, read the trail, check receipts, prove a sale.
     Audit(Box<audit::Audit>),
     /// Print new secrets, ready for the environment or the configuration file.
@@ -219,6 +222,7 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Session(session) => session.run(machine, &common),
         Command::Sale(sale) => sale.run(machine, &common),
         Command::Incident(incident) => incident.run(machine, &common),
+        Command::Token(token) => token.run(machine, &common),
         Command::Audit(audit) => audit.run(machine, &common),
         Command::Keygen(keygen) => keygen.run(machine),
         Command::Config(config) => config.run(machine, &common),

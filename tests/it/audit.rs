@@ -197,7 +197,10 @@ fn an_operators_change_is_written_down_with_who_what_why_before_and_after() {
     rig.open(5);
     let order = rig.order("alice", "key-1").member("orderId");
     let path = format!("/admin/orders/{order}/reverse");
-    let body = r#"{"restock":true,"reason":"card\u202e refused\n=1+1"}"#;
+    let odd = r#"{"restock":true,"reason":"card\u202e refused\n=1+1"}"#;
+    let refused = rig.operator(ADMIN_TOKEN, "POST", &path, odd, "r");
+    assert_eq!(refused.summary(), "400 invalid_request", "nothing that steers a terminal");
+    let body = r#"{"restock":true,"reason":"card refused =1+1"}"#;
     assert_eq!(rig.operator(ADMIN_TOKEN, "POST", &path, body, "r").summary(), "200 reversed");
     let all = rig.operator(ADMIN_TOKEN, "GET", "/admin/audit?kind=operator_action", "", "x");
     let all = all.json();
@@ -206,7 +209,7 @@ fn an_operators_change_is_written_down_with_who_what_why_before_and_after() {
     let fields = &actions[1]["fields"];
     assert_eq!(
         (&fields["who"], &fields["what"], &fields["why"]),
-        (&json!("admin"), &json!("order_reversed"), &json!("card\u{202e} refused\n=1+1"))
+        (&json!("admin"), &json!("order_reversed"), &json!("card refused =1+1"))
     );
     assert_eq!((&fields["before"]["sold"], &fields["before"]["remaining"]), (&json!(1), &json!(4)));
     let page = rig.operator(ADMIN_TOKEN, "GET", "/admin/audit?kind=operator_result", "", "x");

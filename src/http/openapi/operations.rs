@@ -3,6 +3,7 @@
 use crate::http::code::Code;
 
 mod control;
+mod operator;
 
 /// One call.
 pub struct Operation {
@@ -49,7 +50,7 @@ pub enum Caller {
     Admin,
 }
 
-use Answer::{Json, Problem, Text};
+use Answer::{Json, Problem};
 
 const SIGNED_ANSWERS: &[Answer] = &[
     Problem(Code::Blocked),
@@ -109,51 +110,9 @@ const NOTHING: Operation = Operation {
     answers: &[],
 };
 
-const PRODUCT: &str = r#"{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":false,"archived":false,"status":"open","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":41}"#;
-const APPLIED: Answer = Json {
-    code: Code::Ok,
-    schema: "Changed",
-    example: r#"{"status":"applied","product":{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":true,"archived":false,"status":"paused","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":42}}"#,
-};
-const HEAD: &str = r#"{"seq":9,"at_ms":1764000000000,"kind":"head","fields":{"node":"…","key":"…","log":[],"signature":"…"},"prev":"…","digest":"…"}"#;
-const CHANGED: &[Answer] = &[
-    APPLIED,
-    Problem(Code::InvalidRequest),
-    Problem(Code::MissingIdempotencyKey),
-    Problem(Code::UnknownProduct),
-    Problem(Code::Conflict),
-    Problem(Code::Busy),
-    Problem(Code::OutcomeUnknown),
-];
-
-const RESTOCKED: &[Answer] = &[
-    APPLIED,
-    control::APPROVAL_REQUIRED,
-    Problem(Code::InvalidRequest),
-    Problem(Code::MissingIdempotencyKey),
-    Problem(Code::UnknownProduct),
-    Problem(Code::AuditUnavailable),
-    Problem(Code::Conflict),
-    Problem(Code::Busy),
-    Problem(Code::OutcomeUnknown),
-];
-
-const fn change(id: &'static str, path: &'static str, summary: &'static str) -> Operation {
-    Operation {
-        id,
-        method: "post",
-        path,
-        summary,
-        caller: Caller::Operator,
-        headers: &[KEY],
-        answers: CHANGED,
-        ..NOTHING
-    }
-}
-
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().chain(control::OPERATIONS)
+    OPERATIONS.iter().chain(operator::OPERATIONS).chain(control::OPERATIONS)
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -318,34 +277,6 @@ const OPERATIONS: &[Operation] = &[
         ..NOTHING
     },
     Operation {
-        id: "auditHead",
-        path: "/admin/audit/head",
-        summary: "A signed head of the audit trail, to be kept elsewhere",
-        caller: Caller::Viewer,
-        answers: &[
-            Json { code: Code::Ok, schema: "AuditLine", example: HEAD },
-            Problem(Code::AuditUnavailable),
-        ],
-        ..NOTHING
-    },
-    Operation {
-        id: "audit",
-        path: "/admin/audit",
-        summary: "The audit trail, in its order",
-        caller: Caller::Operator,
-        query: &[
-            ("after", "integer", "after this number"),
-            ("limit", "integer", "at most so many, up to 1000"),
-            ("kind", "string", "of this kind alone"),
-        ],
-        answers: &[
-            Json { code: Code::Ok, schema: "Audit", example: r#"{"events":[],"next":null}"# },
-            Problem(Code::InvalidRequest),
-            Problem(Code::AuditUnavailable),
-        ],
-        ..NOTHING
-    },
-    Operation {
         id: "showProduct",
         path: "/products/{productId}",
         summary: "A product's status and times; not its exact stock",
@@ -374,138 +305,6 @@ const OPERATIONS: &[Operation] = &[
             Json { code: Code::Ok, schema: "Status", example: r#"{"status":"ready"}"# },
             Problem(Code::NotReady),
         ],
-        ..NOTHING
-    },
-    Operation {
-        id: "init",
-        method: "post",
-        path: "/init",
-        summary: "Open the sale of a new product, or set the units left of a running one",
-        caller: Caller::Operator,
-        headers: &[("Idempotency-Key", false, "required for a running sale")],
-        body: Some(("Init", r#"{"productId":"iphone-15","quantity":100}"#)),
-        answers: &[
-            Json {
-                code: Code::Ok,
-                schema: "InitAnswer",
-                example: r#"{"status":"ok","msg":"Stock initialized for iphone-15 to 100"}"#,
-            },
-            control::APPROVAL_REQUIRED,
-            Problem(Code::InvalidRequest),
-            Problem(Code::MissingIdempotencyKey),
-            Problem(Code::Conflict),
-            Problem(Code::Busy),
-            Problem(Code::OutcomeUnknown),
-        ],
-        ..NOTHING
-    },
-    Operation {
-        id: "listProducts",
-        path: "/admin/products",
-        summary: "All products, exactly",
-        caller: Caller::Viewer,
-        answers: &[Json { code: Code::Ok, schema: "Products", example: r#"{"products":[]}"# }],
-        ..NOTHING
-    },
-    Operation {
-        id: "createProduct",
-        method: "post",
-        path: "/admin/products",
-        summary: "Open the sale of a new product with terms of its own",
-        caller: Caller::Operator,
-        headers: &[("Idempotency-Key", false, "makes a repetition of the call harmless")],
-        body: Some((
-            "Create",
-            r#"{"productId":"iphone-15","quantity":100,"opensAt":1764000000000,"perBuyerLimit":1}"#,
-        )),
-        answers: &[
-            Json { code: Code::Created, schema: "Product", example: PRODUCT },
-            Problem(Code::InvalidRequest),
-            Problem(Code::MissingIdempotencyKey),
-            Problem(Code::Conflict),
-            Problem(Code::Busy),
-            Problem(Code::OutcomeUnknown),
-        ],
-        ..NOTHING
-    },
-    Operation {
-        id: "showProductExactly",
-        path: "/admin/products/{productId}",
-        summary: "One product, exactly",
-        caller: Caller::Viewer,
-        answers: &[
-            Json { code: Code::Ok, schema: "Product", example: PRODUCT },
-            Problem(Code::UnknownProduct),
-        ],
-        ..NOTHING
-    },
-    change("openSale", "/admin/products/{productId}/open", "Open a sale now"),
-    change("closeSale", "/admin/products/{productId}/close", "Close a sale now"),
-    change("pauseSale", "/admin/products/{productId}/pause", "Stop a sale; the count is kept"),
-    change("resumeSale", "/admin/products/{productId}/resume", "Go on after a pause"),
-    Operation {
-        body: Some(("Restock", r#"{"quantity":50}"#)),
-        answers: RESTOCKED,
-        ..change("restockSale", "/admin/products/{productId}/restock", "Set the units left")
-    },
-    Operation {
-        caller: Caller::Admin,
-        ..change("archiveSale", "/admin/products/{productId}/archive", "End a sale for ever")
-    },
-    Operation {
-        id: "listOrders",
-        path: "/admin/orders",
-        summary: "The ledger's orders, in log order",
-        caller: Caller::Viewer,
-        query: &[
-            ("product", "string", "of this product alone"),
-            ("after", "integer", "after this offset"),
-            ("limit", "integer", "most orders of the page, at most 10000"),
-        ],
-        answers: &[
-            Json {
-                code: Code::Ok,
-                schema: "Orders",
-                example: r#"{"orders":[{"orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10","productId":"iphone-15","buyer":"00112233445566778899aabbccddeeff","status":"confirmed","createdAt":1764000000123,"offset":2}],"next":null}"#,
-            },
-            Problem(Code::InvalidRequest),
-            Problem(Code::LedgerUnavailable),
-        ],
-        ..NOTHING
-    },
-    Operation {
-        id: "reverseOrder",
-        method: "post",
-        path: "/admin/orders/{orderId}/reverse",
-        summary: "Take an order back",
-        caller: Caller::Operator,
-        headers: &[("Idempotency-Key", false, "names the approval, if a second operator is asked")],
-        body: Some(("Reverse", r#"{"restock":true,"freesLimit":false,"reason":"fraud"}"#)),
-        answers: &[
-            Json {
-                code: Code::Ok,
-                schema: "OrderStatus",
-                example: r#"{"status":"reversed","orderId":"7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10"}"#,
-            },
-            control::APPROVAL_REQUIRED,
-            Problem(Code::InvalidRequest),
-            Problem(Code::MissingIdempotencyKey),
-            Problem(Code::UnknownOrder),
-            Problem(Code::Conflict),
-            Problem(Code::Busy),
-            Problem(Code::OutcomeUnknown),
-        ],
-        ..NOTHING
-    },
-    Operation {
-        id: "metrics",
-        path: "/metrics",
-        summary: "Prometheus metrics (OpenMetrics text)",
-        caller: Caller::Viewer,
-        answers: &[Text {
-            code: Code::Ok,
-            example: "flux_gate_answers_total{code=\"accepted\"} 100\n",
-        }],
         ..NOTHING
     },
 ];

@@ -84,8 +84,8 @@ fn a_block_refuses_at_once_until_its_time_or_until_it_is_lifted_and_outlives_a_r
     server.stop().unwrap();
     for clear in ["203.0.113", "farm-7", "mallory-77", "2001:db8"] {
         assert!(!log.contains(clear) && !listed.contains(clear), "rule 7: {clear}");
-        for entry in std::fs::read_dir(&store).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for file in files(&store) {
+            let bytes = std::fs::read(file).unwrap();
             let found = bytes.windows(clear.len()).any(|window| window == clear.as_bytes());
             assert!(!found, "rule 7: {clear} is in the store");
         }
@@ -310,4 +310,10 @@ fn more_units_need_a_second_operator() {
     assert_eq!(restock(&carol, 80, "carols").status, 202);
     assert_eq!(approve(&puppet, "carols").summary(), "403 forbidden");
     assert_eq!(approve(alice, "carols").summary(), "200 applied");
+}
+
+/// All files beneath a folder.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

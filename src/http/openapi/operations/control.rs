@@ -26,6 +26,7 @@ const UNKNOWN: Answer = Problem(Code::UnknownEntry);
 const CONFLICT: Answer = Problem(Code::Conflict);
 const BUSY: Answer = Problem(Code::Busy);
 const UNSETTLED: Answer = Problem(Code::OutcomeUnknown);
+const UNWRITTEN: Answer = Problem(Code::AuditUnavailable);
 
 /// Every call.
 pub const OPERATIONS: &[Operation] = &[
@@ -48,7 +49,15 @@ pub const OPERATIONS: &[Operation] = &[
             "SetBlock",
             r#"{"address":"203.0.113.0/24","until":1764003600000,"reason":"bots"}"#,
         )),
-        answers: &[ok("BlockChanged", BLOCK), INVALID, NO_KEY, CONFLICT, BUSY, UNSETTLED],
+        answers: &[
+            ok("BlockChanged", BLOCK),
+            INVALID,
+            NO_KEY,
+            CONFLICT,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
         ..NOTHING
     },
     Operation {
@@ -59,7 +68,15 @@ pub const OPERATIONS: &[Operation] = &[
         caller: Caller::Operator,
         headers: &[KEY],
         body: Some(("Target", r#"{"address":"203.0.113.0/24"}"#)),
-        answers: &[ok("BlockChanged", LIFTED), INVALID, NO_KEY, UNKNOWN, BUSY, UNSETTLED],
+        answers: &[
+            ok("BlockChanged", LIFTED),
+            INVALID,
+            NO_KEY,
+            UNKNOWN,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
         ..NOTHING
     },
     Operation {
@@ -69,7 +86,15 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Lift a block, by its pseudonym",
         caller: Caller::Operator,
         headers: &[KEY],
-        answers: &[ok("BlockChanged", LIFTED), INVALID, NO_KEY, UNKNOWN, BUSY, UNSETTLED],
+        answers: &[
+            ok("BlockChanged", LIFTED),
+            INVALID,
+            NO_KEY,
+            UNKNOWN,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
         ..NOTHING
     },
     Operation {
@@ -91,7 +116,7 @@ pub const OPERATIONS: &[Operation] = &[
             "SetLimit",
             r#"{"limit":"ip_per_second","value":2,"burst":4,"until":1764003600000,"reason":"flood"}"#,
         )),
-        answers: &[ok("LimitChanged", LIMIT), INVALID, NO_KEY, BUSY, UNSETTLED],
+        answers: &[ok("LimitChanged", LIMIT), INVALID, NO_KEY, BUSY, UNSETTLED, UNWRITTEN],
         ..NOTHING
     },
     Operation {
@@ -101,7 +126,15 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "Go back to the configured limit",
         caller: Caller::Operator,
         headers: &[KEY],
-        answers: &[ok("LimitChanged", CLEARED), INVALID, NO_KEY, UNKNOWN, BUSY, UNSETTLED],
+        answers: &[
+            ok("LimitChanged", CLEARED),
+            INVALID,
+            NO_KEY,
+            UNKNOWN,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
         ..NOTHING
     },
     Operation {
@@ -134,6 +167,7 @@ pub const OPERATIONS: &[Operation] = &[
             CONFLICT,
             BUSY,
             UNSETTLED,
+            UNWRITTEN,
         ],
         ..NOTHING
     },
@@ -152,6 +186,7 @@ pub const OPERATIONS: &[Operation] = &[
             CONFLICT,
             BUSY,
             UNSETTLED,
+            UNWRITTEN,
         ],
         ..NOTHING
     },
@@ -182,6 +217,7 @@ pub const OPERATIONS: &[Operation] = &[
             CONFLICT,
             BUSY,
             UNSETTLED,
+            UNWRITTEN,
         ],
         ..NOTHING
     },
@@ -198,6 +234,7 @@ pub const OPERATIONS: &[Operation] = &[
             CONFLICT,
             BUSY,
             UNSETTLED,
+            UNWRITTEN,
         ],
         ..NOTHING
     },

@@ -1,0 +1,91 @@
+//! How a sale stands: its orders, terms, counts and switches.
+
+use super::{OrderStatus, OrderView, SaleState, SaleStatus};
+use crate::sale::ids::{OperationId, OrderId};
+use crate::sale::record::SaleOpened;
+
+impl SaleState {
+    /// An order, if the state holds it (an archived sale's orders are in the ledger alone).
+    pub fn order(&self, id: &OrderId) -> Option<OrderView> {
+        self.find_order(id).map(|order| OrderView {
+            id: order.id,
+            buyer: self.buyers[order.buyer as usize].reference,
+            offset: order.offset,
+            confirmed_at_ms: order.confirmed_at_ms,
+            status: if order.reversed { OrderStatus::Reversed } else { OrderStatus::Confirmed },
+        })
+    }
+
+    /// The offset at which an operation took effect, if it did.
+    pub fn operation_offset(&self, operation: &OperationId) -> Option<u64> {
+        self.operations.get(operation).copied()
+    }
+
+    /// The terms that hold now: those of the opening with all later changes of capacity and schedule.
+    pub fn terms(&self) -> &SaleOpened {
+        &self.terms
+    }
+
+    /// Orders confirmed and not reversed.
+    pub fn sold(&self) -> u32 {
+        self.sold
+    }
+
+    /// Units left: capacity − sold.
+    pub fn remaining(&self) -> u32 {
+        self.terms.capacity - self.sold
+    }
+
+    /// Whether a pause record stands.
+    pub fn paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether the sale has been ended for ever.
+    pub fn archived(&self) -> bool {
+        self.archived
+    }
+
+    /// Whether the sale is over at this log time, by its closing or for ever.
+    pub fn closed(&self, log_time_ms: u64) -> bool {
+        self.archived || self.terms.closes_at_ms.is_some_and(|at_ms| log_time_ms >= at_ms)
+    }
+
+    /// How the sale stands when the clock says `now_ms`: the order of the checks in [`Self::refusal`].
+    pub fn status(&self, now_ms: u64) -> SaleStatus {
+        let log_time_ms = self.log_time_at(now_ms);
+        if self.archived {
+            SaleStatus::Archived
+        } else if self.terms.closes_at_ms.is_some_and(|at_ms| log_time_ms >= at_ms) {
+            SaleStatus::Closed
+        } else if log_time_ms < self.terms.opens_at_ms {
+            SaleStatus::NotOpen
+        } else if self.paused {
+            SaleStatus::Paused
+        } else if self.remaining() == 0 {
+            SaleStatus::SoldOut
+        } else {
+            SaleStatus::Open
+        }
+    }
+
+    /// How many changes there were that can turn a refusal into an acceptance.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The latest log time, Unix milliseconds.
+    pub fn log_time_ms(&self) -> u64 {
+        self.log_time_ms
+    }
+
+    /// The estimate of log time for a record that is written when the clock says `now_ms`.
+    pub fn log_time_at(&self, now_ms: u64) -> u64 {
+        self.log_time_ms.max(now_ms)
+    }
+
+    /// The offset of the last applied record of this product.
+    pub fn applied_offset(&self) -> u64 {
+        self.applied_offset
+    }
+}

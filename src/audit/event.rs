@@ -27,6 +27,8 @@ pub enum Kind {
     OperatorAction,
     /// What came of an operator's action.
     OperatorResult,
+    /// An API client of the shop has had an order reversed.
+    ClientReversal,
     /// A refusal, kept in full.
     Refusal(RefusalKind),
 }
@@ -113,7 +115,7 @@ impl RefusalKind {
 }
 
 impl Kind {
-    const OWN: [Self; 11] = [
+    const OWN: [Self; 12] = [
         Self::Start,
         Self::Stop,
         Self::Segment,
@@ -125,6 +127,7 @@ impl Kind {
         Self::PseudonymKey,
         Self::OperatorAction,
         Self::OperatorResult,
+        Self::ClientReversal,
     ];
 
     /// The word in the trail.
@@ -141,6 +144,7 @@ impl Kind {
             Self::PseudonymKey => "pseudonym_key",
             Self::OperatorAction => "operator_action",
             Self::OperatorResult => "operator_result",
+            Self::ClientReversal => "client_reversal",
             Self::Refusal(kind) => kind.word(),
         }
     }

@@ -1,6 +1,7 @@
 //! Orders from outside: placing one, looking at one's own, the shop's feed, and cancelling.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderValue, LOCATION};
@@ -189,9 +190,10 @@ fn caller(thread: &PublicThread, received: &Received<'_>) -> Result<Caller, Code
         .map_err(|refused| refused::answer(thread, received, &refused))
 }
 
-fn fulfilment(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
+/// The id of the API client that calls, which has the role.
+fn fulfilment(thread: &PublicThread, received: &Received<'_>) -> Result<Arc<str>, Coded> {
     match caller(thread, received)? {
-        Caller::Client { roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(()),
+        Caller::Client { id, roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(id),
         _ => {
             trail::note(thread, received, RefusalKind::MissingRole, "fulfilment");
             Err(reply::problem_because(
@@ -362,9 +364,10 @@ struct Cancel {
 
 /// `POST /orders/{id}/cancel`: a failed payment gives its unit back, and the buyer may try again.
 pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) -> Coded {
-    if let Err(refusal) = fulfilment(thread, received) {
-        return refusal;
-    }
+    let client = match fulfilment(thread, received) {
+        Ok(client) => client,
+        Err(refusal) => return refusal,
+    };
     let Ok(Cancel { restock }) = serde_json::from_slice(received.body()) else {
         return reply::problem_because(
             Code::InvalidRequest,
@@ -390,7 +393,11 @@ pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str
         ),
         Err(_not_appended) => busy(thread, Code::Busy, order_id),
         Ok(undecided) => match tokio::time::timeout(DECISION_WAIT_MAX, undecided).await {
-            Ok(Ok(decided)) => reversed(order_id, decided.outcome),
+            Ok(Ok(decided)) => {
+                let what = trail::Reversal { client: &client, product, order_id, restock };
+                trail::reversal(thread, what, &decided).await;
+                reversed(order_id, decided.outcome)
+            }
             Ok(Err(_)) | Err(_) => write(thread, order_id, Answer::OutcomeUnknown),
         },
     }

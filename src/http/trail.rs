@@ -1,13 +1,17 @@
-//! What goes into the audit trail of a request that was refused.
+//! What goes into the audit trail of public calls: refusals, and what the shop has reversed.
 //!
-//! Only what we know ourselves: the kind, the call and the reason out of fixed lists; the address and the
+//! Of a refusal only what we know ourselves: the kind, the call and the reason out of fixed lists; the address and the
 //! fingerprint, which become pseudonyms on the trail's own thread, and only for the few that are kept.
+
+use serde_json::json;
 
 use super::public::{PublicThread, Received};
 use crate::audit::event::FINGERPRINT_BYTES_MAX;
-use crate::audit::{Noted, RefusalKind};
+use crate::audit::{Kind, Noted, RefusalKind};
 use crate::guard::headers::X_DEVICE_FINGERPRINT;
 use crate::guard::{Forbidden, Refusal};
+use crate::log::Decided;
+use crate::sale::{OrderId, ProductId};
 
 /// Notes a refusal of the guard.
 pub fn refusal(thread: &PublicThread, received: &Received<'_>, refusal: &Refusal) {
@@ -32,6 +36,33 @@ pub fn note(
         let at_ms = thread.now().unix_ms;
         Noted { at_ms, fingerprint, call: call(view.target), detail, who: None }
     });
+}
+
+/// A reversal that an API client of the shop asked for.
+pub struct Reversal<'a> {
+    /// Which client.
+    pub client: &'a str,
+    /// Of what.
+    pub product: ProductId,
+    /// Which order.
+    pub order_id: OrderId,
+    /// Whether its unit is sold again.
+    pub restock: bool,
+}
+
+/// Notes a reversal that is in the log. What is done is done: that it cannot be noted is told in the log file.
+pub async fn reversal(thread: &PublicThread, what: Reversal<'_>, decided: &Decided) {
+    let fields = json!({
+        "client": what.client,
+        "product": what.product,
+        "order": what.order_id.to_string(),
+        "restock": what.restock,
+        "outcome": decided.outcome.name(),
+        "offset": decided.offset,
+    });
+    if let Err(error) = thread.shared.audit.record(Kind::ClientReversal, fields).await {
+        tracing::error!(%error, client = what.client, "a shop's reversal is not in the audit trail");
+    }
 }
 
 fn meaning(refusal: &Refusal) -> (RefusalKind, &'static str) {

@@ -343,3 +343,19 @@ fn receipts_can_be_turned_off() {
     assert_eq!(accepted.summary(), "200 success");
     assert_eq!(accepted.json().as_object().unwrap().len(), 3, "{}", accepted.text());
 }
+
+#[test]
+fn an_order_that_the_shop_cancels_is_written_down_with_its_client() {
+    let rig = Rig::start();
+    rig.open(5);
+    let order = rig.order("alice", "key-1").member("orderId");
+    let cancel = Draft::new("POST", &format!("/orders/{order}/cancel"), r#"{"restock":true}"#)
+        .set("content-type", "application/json")
+        .sign(&shop(), rig.clock.unix_ms());
+    assert_eq!(rig.send(&cancel).summary(), "200 reversed");
+    let page = rig.operator(ADMIN_TOKEN, "GET", "/admin/audit?kind=client_reversal", "", "x");
+    let fields = page.json()["events"][0]["fields"].clone();
+    let expected = json!({"client": "shop", "product": "phone", "order": order, "restock": true,
+        "outcome": "applied", "offset": 3});
+    assert_eq!(fields, expected);
+}

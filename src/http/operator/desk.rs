@@ -1,7 +1,7 @@
 //! The operator's way to the log: handlers may run anywhere, a [`LogHandle`] belongs to its thread, so a
 //! local task stands between the two.
 //!
-//! Every change that an operator makes goes through [`write`], which also tells the audit trail who
+//! Every change that an operator makes goes through [`write()`], which also tells the audit trail who
 //! changed what, why, and how it stood before and after.
 
 use std::time::Duration;

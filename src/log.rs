@@ -126,6 +126,21 @@ impl OrderLog {
         }
     }
 
+    /// The head of the part of the log that a product's records are in; `None` where readers of the applied
+    /// state do not see everything up to it at this moment, or nothing is in it.
+    pub fn settled_head(&self, product: &ProductId) -> Option<LogHead> {
+        match self {
+            Self::Sqlite(log) => log.head(),
+            #[cfg(feature = "distributed")]
+            Self::Kafka(log) => snapshot_head(&log.settled_head(product)?),
+            #[cfg(test)]
+            Self::Memory(_) => {
+                let _ = product;
+                None
+            }
+        }
+    }
+
     /// Writes what is queued, closes the store and ends the log's threads.
     pub fn stop(&self) {
         match self {

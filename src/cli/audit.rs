@@ -60,7 +60,7 @@ enum AuditCommand {
         key: PublicKey,
     },
     /// State, signed, how many were sold of how many, without naming anyone; or check such a statement.
-    Proof(proof::Proof),
+    Proof(Box<proof::Proof>),
 }
 
 fn parse_known(text: &str) -> Result<(u64, String), String> {

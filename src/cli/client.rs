@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Largest reply that is read, in bytes.
-const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+const REPLY_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Where Linux distributions keep the certificates that the machine trusts.
 const SYSTEM_ROOTS: [&str; 2] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];

@@ -54,6 +54,11 @@ pub(super) struct Call {
 }
 
 impl Listener {
+    /// Whether the listener is named on the command line.
+    pub(super) fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
+
     /// Sends a call and reads the reply, which is a success.
     pub(super) fn send(
         &self,

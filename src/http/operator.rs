@@ -21,6 +21,7 @@ pub mod desk;
 pub mod handlers;
 pub mod limits;
 pub mod products;
+pub mod proof;
 pub mod tokens;
 pub mod trail;
 
@@ -74,6 +75,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/approvals/{id}/approve", post(approvals::approve))
         .route("/admin/approvals/{id}/reject", post(approvals::reject))
         .route("/admin/audit", get(trail::page))
+        .route("/admin/products/{id}/proof", get(proof::show))
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::operator));
     let admin = Router::new()
         .route("/admin/products/{id}/archive", post(changes::archive))

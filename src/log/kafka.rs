@@ -30,8 +30,8 @@ use crate::config::Config;
 use crate::keys::records::RecordKeys;
 use crate::keys::seal::Sealer;
 use crate::receipt::Issuer;
-use crate::sale::ControlState;
 use crate::sale::record::KeyFingerprints;
+use crate::sale::{ControlState, ProductId};
 use crate::snapshot::{PartitionHead, Snapshot};
 
 pub mod client;
@@ -225,6 +225,14 @@ impl KafkaLog {
     /// How far each partition has been applied, in their order.
     pub fn heads(&self) -> Vec<PartitionHead> {
         self.0.heads.snapshot()
+    }
+
+    /// The head of a product's partition, if readers see everything up to it.
+    pub fn settled_head(&self, product: &ProductId) -> Option<PartitionHead> {
+        let heads = self.0.heads.snapshot();
+        let partition = message::partition_of(product, heads.len() as u32) as usize;
+        let head = heads.into_iter().nth(partition)?;
+        (self.0.heads.applied()[partition] >= head.next_offset).then_some(head)
     }
 
     /// The digest of a partition when `next_offset` was the next one to be applied, to be compared with

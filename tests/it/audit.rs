@@ -297,6 +297,11 @@ fn an_accepted_order_carries_a_receipt_that_its_buyer_can_check() {
     assert_eq!(rig.order("dave", "key-1").summary(), "409 sold_out");
     let text = receipt.to_string();
     let audit_key = rig.published("audit").to_string();
+    // A running node states the same as the file does later.
+    let stated = rig.operator(ADMIN_TOKEN, "GET", "/admin/products/phone/proof", "", "x");
+    assert_eq!(rig.operator(VIEWER, "GET", "/admin/products/phone/proof", "", "x").status, 403);
+    let none = rig.operator(ADMIN_TOKEN, "GET", "/admin/products/none/proof", "", "x");
+    assert_eq!(none.summary(), "404 unknown_product");
     let dir = rig.stop();
     let check = |receipt: &str, key: &str| says(&dir, &["audit", "receipt", receipt, "--key", key]);
     let key = key.to_string();
@@ -314,6 +319,11 @@ fn an_accepted_order_carries_a_receipt_that_its_buyer_can_check() {
 
     let (made, proof) = says(&dir, &["audit", "proof", "--product", "phone"]);
     assert!(made, "{proof}");
+    let (live, of_file) = (stated.json(), serde_json::from_str::<Value>(&proof).unwrap());
+    for name in ["productId", "capacity", "sold", "reversed", "offset", "digest", "root", "orders"]
+    {
+        assert_eq!(live[name], of_file[name], "{name}");
+    }
     let file = dir.path().join("proof.json");
     std::fs::write(&file, &proof).unwrap();
     let file = file.to_str().unwrap();

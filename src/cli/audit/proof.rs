@@ -1,8 +1,12 @@
-//! `audit proof`: a signed statement that N of N were sold, made from the embedded log, and its check.
+//! `audit proof`: a signed statement that N of N were sold, made from the embedded log or by a running node,
+//! and its check.
 
 use std::path::PathBuf;
 
+use http::Method;
+
 use super::audit_signer;
+use crate::cli::operator::{Call, Listener};
 use crate::cli::{Common, Exit, Failure, Machine};
 use crate::keys::signer::PublicKey;
 use crate::log::sqlite::proof::facts;
@@ -14,7 +18,8 @@ use crate::sale::{OrderId, ProductId};
 /// State, signed, how many were sold of how many, without naming anyone; or check such a statement.
 #[derive(clap::Args)]
 pub(super) struct Proof {
-    /// Of what to state it. The whole log is verified first.
+    /// Of what to state it. An embedded log is verified whole first, unless a listener is named (--url); of many
+    /// nodes, the one whose listener this is states what it has applied.
     #[arg(long, required_unless_present = "check", conflicts_with = "check")]
     product: Option<ProductId>,
     /// A statement to check.
@@ -29,6 +34,8 @@ pub(super) struct Proof {
     /// A receipt whose order must be in the statement.
     #[arg(long, requires = "check")]
     receipt: Option<Receipt>,
+    #[command(flatten)]
+    listener: Listener,
 }
 
 impl Proof {
@@ -41,7 +48,7 @@ impl Proof {
                     .map_err(|error| Failure::new(format!("this is no proof: {error}")))?;
                 self.check(&statement, key, machine)
             }
-            (None, _, Some(product)) => state(product, machine, common),
+            (_, _, Some(product)) => self.state(product, machine, common),
             _ => Err(Failure::new("give --product, or --check with --key")),
         }
     }
@@ -73,22 +80,32 @@ impl Proof {
         )?;
         Ok(Exit::Done)
     }
-}
 
-fn state(product: ProductId, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
-    let config = common.load(machine, Vec::new())?.config;
-    if config.is_distributed() {
-        return Err(Failure::new("proofs are made from an embedded log alone, for now"));
+    fn state(
+        &self,
+        product: ProductId,
+        machine: &mut Machine<'_>,
+        common: &Common,
+    ) -> Result<Exit, Failure> {
+        let config = common.load(machine, Vec::new())?.config;
+        if config.is_distributed() || self.listener.is_named() {
+            let path = format!("/admin/products/{product}/proof");
+            let call = Call { method: Method::GET, path, body: None };
+            let reply = self.listener.send(machine, common, &call)?;
+            machine.out.write_all(&reply.body)?;
+            writeln!(machine.out)?;
+            return Ok(Exit::Done);
+        }
+        let signer = audit_signer(&config)?
+            .ok_or_else(|| Failure::new("there is no key to sign with: set secrets.audit_key"))?;
+        let report = verify(&config.data.dir, &Verify::default(), &mut |_, _| {})?;
+        if !report.is_sound() {
+            return Err(Failure::new("the log is not sound; see `flux-gate audit verify`"));
+        }
+        let facts = facts(&config.data.dir, product)?
+            .ok_or_else(|| Failure::new(format!("the log has no product {product}")))?;
+        let statement = Statement::sign(&facts, &signer, machine.clock.unix_ms());
+        writeln!(machine.out, "{}", serde_json::to_string(&statement)?)?;
+        Ok(Exit::Done)
     }
-    let signer = audit_signer(&config)?
-        .ok_or_else(|| Failure::new("there is no key to sign with: set secrets.audit_key"))?;
-    let report = verify(&config.data.dir, &Verify::default(), &mut |_, _| {})?;
-    if !report.is_sound() {
-        return Err(Failure::new("the log is not sound; see `flux-gate audit verify`"));
-    }
-    let facts = facts(&config.data.dir, product)?
-        .ok_or_else(|| Failure::new(format!("the log has no product {product}")))?;
-    let statement = Statement::sign(&facts, &signer, machine.clock.unix_ms());
-    writeln!(machine.out, "{}", serde_json::to_string(&statement)?)?;
-    Ok(Exit::Done)
 }

@@ -68,6 +68,14 @@ pub fn all() -> Map<String, Value> {
         }),
     );
     add(
+        "Proof",
+        json!({
+            "type": "object", "description": "a signed statement; see docs/RECEIPTS.md",
+            "required": ["productId", "capacity", "sold", "reversed", "offset", "digest", "at",
+                "root", "key", "signature", "orders"],
+        }),
+    );
+    add(
         "Audit",
         json!({
             "type": "object", "required": ["events", "next"],

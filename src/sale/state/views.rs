@@ -88,4 +88,14 @@ impl SaleState {
     pub fn applied_offset(&self) -> u64 {
         self.applied_offset
     }
+
+    /// The orders that stand, in log order; none of an archived sale.
+    pub fn standing_orders(&self) -> impl Iterator<Item = OrderId> {
+        self.orders.iter().filter(|order| !order.reversed).map(|order| order.id)
+    }
+
+    /// How many orders were taken back; 0 of an archived sale.
+    pub fn reversed(&self) -> u32 {
+        self.orders.iter().filter(|order| order.reversed).count() as u32
+    }
 }

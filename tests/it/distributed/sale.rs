@@ -1,7 +1,8 @@
 //! One sale over two nodes: the contract is the same, and what one node says the other knows.
 
-use flux_gate::keys::signer::Signer as KeyPair;
+use flux_gate::keys::signer::{PublicKey, Signer as KeyPair};
 use flux_gate::receipt::Receipt;
+use flux_gate::receipt::proof::Statement;
 
 use super::cluster::{Cluster, RECEIPT_KEY, wait_for};
 use crate::crash::Attempt;
@@ -87,7 +88,22 @@ fn two_nodes_sell_exactly_the_stock_and_the_shop_learns_of_each_order() {
     });
     let shown = call(one.operator, "GET", &format!("/admin/products/{phone}"), "").json();
     assert_eq!(shown["sold"], 3, "{shown}");
+
+    // Rule 1, for whoever was not there: 3 of 3 were sold, signed by each node.
+    for node in [&one, &two] {
+        let proof = call(node.operator, "GET", &format!("/admin/products/{phone}/proof"), "");
+        let proof: Statement = serde_json::from_slice(&proof.body).expect("a statement");
+        let keys = exchange(node.public, None, &Draft::new("GET", KEYS, "").bytes());
+        let keys = keys.unwrap().expect("an answer").json();
+        let keys = keys["keys"].as_array().unwrap();
+        let key = keys.iter().find(|key| key["signs"] == "audit").expect("the audit key");
+        let key: PublicKey = key["hex"].as_str().unwrap().parse().unwrap();
+        proof.check(&key).expect("it holds");
+        assert_eq!((proof.sold, proof.capacity, proof.reversed), (3, 3, 1));
+    }
 }
+
+const KEYS: &str = "/.well-known/flux-gate-keys.json";
 
 #[test]
 fn doctor_finds_the_hardened_stores_well_and_what_is_wrong_with_them() {

@@ -230,8 +230,8 @@ pub const BUGS: &[Bug] = &[
     Bug {
         name: "a node applies a batch in another order",
         file: APPLIED,
-        find: ".extend(run.iter().map(",
-        replace: ".extend(run.iter().rev().map(",
+        find: "run.iter().map(|e| state.apply(",
+        replace: "run.iter().rev().map(|e| state.apply(",
     },
     Bug {
         name: "a node goes by its own clock",

@@ -10,6 +10,7 @@ const APPLIED: Answer = Json {
     schema: "Changed",
     example: r#"{"status":"applied","product":{"productId":"iphone-15","capacity":100,"sold":40,"remaining":60,"pending":0,"paused":true,"archived":false,"status":"paused","opensAt":1764000000000,"closesAt":null,"perBuyerLimit":1,"repeatWindowSeconds":60,"generation":0,"offset":42}}"#,
 };
+const PROOF: &str = r#"{"productId":"iphone-15","capacity":100,"sold":100,"reversed":0,"offset":101,"digest":"…","at":1764000000000,"root":"…","key":"34750f98bd59fcfc","signature":"…","orders":["…"]}"#;
 const HEAD: &str = r#"{"seq":9,"at_ms":1764000000000,"kind":"head","fields":{"node":"…","key":"…","log":[],"signature":"…"},"prev":"…","digest":"…"}"#;
 const CHANGED: &[Answer] = &[
     APPLIED,
@@ -181,6 +182,18 @@ pub const OPERATIONS: &[Operation] = &[
             code: Code::Ok,
             example: "flux_gate_answers_total{code=\"accepted\"} 100\n",
         }],
+        ..NOTHING
+    },
+    Operation {
+        id: "proof",
+        path: "/admin/products/{productId}/proof",
+        summary: "Signed: how many were sold of how many, without naming anyone",
+        caller: Caller::Operator,
+        answers: &[
+            Json { code: Code::Ok, schema: "Proof", example: PROOF },
+            Problem(Code::UnknownProduct),
+            Problem(Code::Conflict),
+        ],
         ..NOTHING
     },
     Operation {

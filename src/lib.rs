@@ -8,7 +8,7 @@
 //! app                             chooses the parts and starts them
 //! http/  worker                   the two ways in: requests, and the log
 //! place_order                     an attempt's way: state, gate, log, answer
-//! guard/                          who, intact, not too fast, not a bot
+//! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
 //! receipt                         signed receipts and proofs
 //! config  keys  signing  gcra  telemetry  clock  snapshot
@@ -28,6 +28,7 @@ pub mod gate;
 pub mod gcra;
 pub mod guard;
 pub mod http;
+pub mod incident;
 pub mod keys;
 pub mod ledger;
 pub mod load;

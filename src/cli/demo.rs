@@ -23,7 +23,7 @@ use crate::load::{Identity, Mix, Pace, Plan, Report, Target};
 use crate::sale::ProductId;
 use crate::telemetry;
 
-const CLIENT: &str = "demo-shop";
+pub(super) const CLIENT: &str = "demo-shop";
 const PRODUCT: &str = "last-hundred";
 /// The crowd: most are honest. Weights in the order of `Kind::ALL`.
 const MIX: [u32; 4] = [85, 6, 5, 4];
@@ -226,16 +226,16 @@ impl Stage {
 }
 
 /// The secrets of one demo.
-struct Secrets {
+pub(super) struct Secrets {
     order_key: SecretString,
     buyer_key: SecretString,
     pass_keys: SecretString,
-    token: SecretString,
-    client: SecretString,
+    pub(super) token: SecretString,
+    pub(super) client: SecretString,
 }
 
 impl Secrets {
-    fn make(machine: &Machine<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(machine: &Machine<'_>) -> Result<Self, Failure> {
         Ok(Self {
             order_key: machine.random_hex::<32>()?.into(),
             buyer_key: machine.random_hex::<32>()?.into(),
@@ -246,7 +246,7 @@ impl Secrets {
     }
 
     /// The default configuration, but for ports, store and secrets.
-    fn config(&self, store: &Path) -> Result<Config, Failure> {
+    pub(super) fn config(&self, store: &Path) -> Result<Config, Failure> {
         let mut config = Config::default();
         config.http.listen = ([127, 0, 0, 1], 0).into();
         config.http.drain_delay_ms = 0;
@@ -274,10 +274,10 @@ impl Secrets {
 const HAS_LOOPBACK_NET: bool = cfg!(target_os = "linux");
 
 /// A store that goes with the demo.
-struct Store(PathBuf);
+pub(super) struct Store(pub(super) PathBuf);
 
 impl Store {
-    fn make(machine: &Machine<'_>) -> Result<Self, Failure> {
+    pub(super) fn make(machine: &Machine<'_>) -> Result<Self, Failure> {
         let name = format!("flux-gate-demo-{}", machine.random_hex::<8>()?);
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path)

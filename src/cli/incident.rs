@@ -14,9 +14,14 @@ use crate::cli::{Common, Exit, Failure, Machine};
 use crate::sale::OperationId;
 use crate::sale::control::{BlockTarget, Limit};
 
+mod drill;
+mod orders;
+mod report;
+mod reverse;
 mod show;
+mod stop;
 
-/// Answer an attack: block, tighten limits, approve.
+/// Answer an attack: stop, reverse, block, tighten limits, approve, report, resume.
 ///
 /// The listener is that of the configuration (key admin.listen) or --url; the token is that of
 /// FLUX_GATE__ADMIN__TOKEN, the configuration, or the data directory. Everything holds on all nodes at once,
@@ -24,6 +29,15 @@ mod show;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  flux-gate incident stop iphone-15 --reason 'bots, ticket 71'
+  flux-gate incident stop --all --reason 'bots, ticket 71'
+  flux-gate incident reverse --product iphone-15 --orders-file fraud.txt --restock --dry-run --reason fraud
+  flux-gate incident reverse --product iphone-15 --query 'pattern=shared_fingerprint&since=-10m' \\
+      --restock --reason 'bots, ticket 71'
+  flux-gate incident resume iphone-15 --reason 'ticket 71 is dealt with'
+  flux-gate incident report --since -1h --out report-71
+  flux-gate incident report --check report-71 --key 4f2a…
+  flux-gate incident drill
   flux-gate incident block --address 203.0.113.0/24 --until +2h --reason 'bots, ticket 71'
   flux-gate incident block --fingerprint hd-4711 --until +1d --reason 'shared fingerprint'
   flux-gate incident block --user mallory-7 --until 2026-12-01T09:00:00Z --reason fraud
@@ -37,7 +51,7 @@ Examples:
   flux-gate incident approvals
   flux-gate incident approve 9f3c…
 
-Stopping a sale is `flux-gate sale pause`.")]
+The whole of it, step by step, is in docs/INCIDENTS.md.")]
 pub(super) struct Incident {
     #[command(subcommand)]
     command: IncidentCommand,
@@ -47,6 +61,16 @@ pub(super) struct Incident {
 
 #[derive(clap::Subcommand)]
 enum IncidentCommand {
+    /// Stop a sale, or all: nothing is confirmed on any node until `resume`. The true count is kept.
+    Stop(stop::Stop),
+    /// Go on after `stop`.
+    Resume(stop::Stop),
+    /// Take orders back, each once: shows first what it would do, and asks.
+    Reverse(reverse::Reverse),
+    /// Write a signed report of a span of time into a directory, or check one.
+    Report(report::Report),
+    /// Play an attack against a server of its own, and walk through everything that is done against it.
+    Drill(drill::Drill),
     /// Refuse an address, a prefix, a fingerprint or a user at the door, until a time.
     Block {
         #[command(flatten)]
@@ -130,6 +154,14 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 impl Incident {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
+        match self.command {
+            IncidentCommand::Reverse(reverse) => {
+                return reverse.run(&self.listener, machine, common);
+            }
+            IncidentCommand::Report(report) => return report.run(&self.listener, machine, common),
+            IncidentCommand::Drill(drill) => return drill.run(machine),
+            _ => {}
+        }
         let call = self.command.call(machine.clock.unix_ms());
         let reply = self.listener.send(machine, common, &call)?;
         let reply = json_of(&reply)?;
@@ -148,6 +180,10 @@ impl IncidentCommand {
         let look = |path: &str| Call { method: Method::GET, path: path.to_owned(), body: None };
         let change = |method, path: String, body| Call { method, path, body: Some(body) };
         match self {
+            Self::Stop(stop) => stop.call("/admin/incident/stop"),
+            Self::Resume(stop) => stop.call("/admin/incident/resume"),
+            // These are several calls.
+            Self::Reverse(_) | Self::Report(_) | Self::Drill(_) => look("/livez"),
             Self::Block { target, until, reason } => {
                 let mut body = target.body();
                 body.insert("until".to_owned(), until.unix_ms(now_ms).into());
@@ -188,6 +224,8 @@ impl IncidentCommand {
 
     fn show(&self, reply: &Value) -> String {
         match self {
+            Self::Stop(_) => stop::show(reply, "stopped"),
+            Self::Resume(_) => stop::show(reply, "resumed"),
             Self::Blocks => show::blocks(reply),
             Self::Limits => show::limits(reply),
             Self::Approvals => show::approvals(reply),

@@ -59,6 +59,14 @@ impl Listener {
         self.url.is_some()
     }
 
+    /// The name of the change: as given, or a random one.
+    pub(super) fn operation(&self, machine: &Machine<'_>) -> Result<String, Failure> {
+        match &self.operation {
+            Some(operation) => Ok(operation.to_string()),
+            None => machine.random_hex::<16>(),
+        }
+    }
+
     /// Sends a call and reads the reply, which is a success.
     pub(super) fn send(
         &self,
@@ -77,10 +85,7 @@ impl Listener {
         let identity = self.client_cert.as_deref().zip(self.client_key.as_deref());
         let identity = identity.map(|(cert_file, key_file)| Identity { cert_file, key_file });
         let client = Client::with_identity(target, &trusted, identity, TIMEOUT)?;
-        let operation = match &self.operation {
-            Some(operation) => operation.to_string(),
-            None => machine.random_hex::<16>()?,
-        };
+        let operation = self.operation(machine)?;
         let request = call.request(&token, &operation)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let reply = runtime

@@ -19,6 +19,7 @@ pub mod changes;
 mod control;
 pub mod desk;
 pub mod handlers;
+pub mod incident;
 pub mod limits;
 pub mod products;
 pub mod proof;
@@ -76,6 +77,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/approvals/{id}/reject", post(approvals::reject))
         .route("/admin/audit", get(trail::page))
         .route("/admin/products/{id}/proof", get(proof::show))
+        .merge(incident::router())
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::operator));
     let admin = Router::new()
         .route("/admin/products/{id}/archive", post(changes::archive))

@@ -23,6 +23,7 @@ use crate::receipt::Issuer;
 use crate::sale::record::KeyFingerprints;
 
 mod error;
+pub mod excerpt;
 mod migrations;
 pub mod proof;
 mod replay;

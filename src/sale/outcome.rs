@@ -82,7 +82,7 @@ pub enum Ignored {
     NameTaken,
     /// Its time was over when it reached the log.
     Expired,
-    /// Whoever asked for an approval may not give it, nor may a token that they made.
+    /// Whoever asked for an approval may not give it, nor may a token that goes back to the same maker.
     SameOperator,
 }
 

@@ -14,6 +14,7 @@ mod distributed;
 mod documents;
 mod faults;
 mod fuzz_replay;
+mod incident;
 mod program;
 mod simulation;
 mod support;

@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["http", "worker"],
     &["place_order"],
-    &["guard"],
+    &["guard", "incident"],
     &["audit", "gate", "log", "ledger"],
     &["receipt"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],

@@ -3,6 +3,7 @@
 use crate::http::code::Code;
 
 mod control;
+mod incident;
 mod operator;
 
 /// One call.
@@ -112,7 +113,8 @@ const NOTHING: Operation = Operation {
 
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().chain(operator::OPERATIONS).chain(control::OPERATIONS)
+    let operators = [operator::OPERATIONS, control::OPERATIONS, incident::OPERATIONS];
+    OPERATIONS.iter().chain(operators.into_iter().flatten())
 }
 
 const OPERATIONS: &[Operation] = &[

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
+use crate::http::operator::incident::{reverse, stop};
 use crate::http::operator::{approvals, blocks, changes, handlers, limits, products, tokens};
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
@@ -48,6 +49,13 @@ pub fn all() -> Map<String, Value> {
     add("ApprovalList", of::<approvals::ApprovalList>());
     add("Approved", of::<approvals::Approved>());
     add("Rejected", of::<approvals::Rejected>());
+    add("Which", of::<stop::Which>());
+    add("Standing", of::<stop::Standing>());
+    add("Stopped", of::<stop::Stopped>());
+    add("Resumed", of::<stop::Resumed>());
+    add("ReverseMany", of::<reverse::ReverseMany>());
+    add("ReversedMany", of::<reverse::ReversedMany>());
+    add("Report", report());
     add("PublicProduct", of::<public_products::PublicProduct>());
     add("Event", of::<orders::Event>());
     add(
@@ -217,4 +225,13 @@ fn name(pattern: &str) -> Value {
 fn order_id() -> Value {
     let example = OrderId::from_random_bytes([0x5a; 16]).to_string();
     json!({ "type": "string", "format": "uuid", "example": example })
+}
+
+/// Each file of the bundle under its field, as text.
+fn report() -> Value {
+    let fields =
+        ["markdown", "json", "actions", "orders", "audit", "head", "manifest", "signature"];
+    let text = |name: &&str| ((*name).to_owned(), json!({ "type": "string" }));
+    let properties: Map<String, Value> = fields.iter().chain(&["records"]).map(text).collect();
+    json!({ "type": "object", "required": fields, "properties": properties })
 }

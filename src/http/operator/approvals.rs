@@ -128,7 +128,11 @@ fn needed(state: &SaleState, operation: &OperationId, change: &UnitsChange) -> N
     Needed::No(UnitsChange::Capacity { to: CapacityTarget::Total(units) })
 }
 
-async fn ask(
+/// Asks a second operator for a change, or says again that they have been asked.
+///
+/// # Errors
+/// The answer that says why that failed.
+pub(super) async fn ask(
     operator: &Operator,
     caller: &Caller,
     product: ProductId,

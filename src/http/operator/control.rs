@@ -62,7 +62,7 @@ fn refused(why: Ignored) -> Result<Ignored, Coded> {
         }
         Ignored::SameOperator => (
             Code::Forbidden,
-            "whoever asked for an approval may not give it, nor may a token that they made"
+            "whoever asked for an approval may not give it, nor may a token that the same person made"
                 .to_owned(),
         ),
         _ => (Code::Conflict, "the record had no effect".to_owned()),

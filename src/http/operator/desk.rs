@@ -89,9 +89,24 @@ pub async fn write(
     key: ProductId,
     record: Record,
 ) -> Result<Decided, Coded> {
+    write_because(operator, caller, key, record, None).await
+}
+
+/// The same with the reason for a record that holds none itself: it is in the audit trail alone.
+///
+/// # Errors
+/// As [`write`].
+pub async fn write_because(
+    operator: &Operator,
+    caller: &Caller,
+    key: ProductId,
+    record: Record,
+    why: Option<&str>,
+) -> Result<Decided, Coded> {
     // A control record says itself who wrote it.
     let by = if key == ProductId::CONTROL { None } else { Some(caller.name) };
-    let change = Change { who: caller.name, key, record: &record, why: reason_of(&record) };
+    let why = why.or_else(|| reason_of(&record));
+    let change = Change { who: caller.name, key, record: &record, why };
     trail::intend(operator, &change, standing(operator, &key, &record)).await?;
     let append = Append { product: key, record: record.clone(), subject: None, by };
     let decided = operator.desk.write(append).await;

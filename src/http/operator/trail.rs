@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Query, Request, State};
 use serde::Deserialize;
@@ -15,11 +16,14 @@ use super::Operator;
 use super::desk::NoOutcome;
 use super::products::without_echo;
 use crate::audit::read::{self, Wanted};
-use crate::audit::{Kind, Noted, RefusalKind};
+use crate::audit::{Kind, NotRecorded, Noted, RefusalKind};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::log::Decided;
 use crate::sale::{OperatorName, ProductId, Record};
+
+/// How long a pause waits for the audit trail.
+const PAUSE_WAIT_MAX: Duration = Duration::from_millis(300);
 
 /// The address at the other end of an operator's connection.
 #[derive(Debug, Clone, Copy)]
@@ -64,9 +68,15 @@ pub async fn intend(operator: &Operator, change: &Change<'_>, before: Value) -> 
         "record": serde_json::from_slice::<Value>(&change.record.encode()).unwrap_or_default(),
         "before": before,
     });
-    let written = operator.shared.audit.record(Kind::OperatorAction, fields).await;
+    let written = operator.shared.audit.record(Kind::OperatorAction, fields);
+    let is_pause = matches!(change.record, Record::SalePaused { .. });
+    let written = match is_pause {
+        // A disk that hangs must not keep a sale going: the line is written when it can be.
+        true => tokio::time::timeout(PAUSE_WAIT_MAX, written).await.unwrap_or(Err(NotRecorded)),
+        false => written.await,
+    };
     let Err(error) = written else { return Ok(()) };
-    if matches!(change.record, Record::SalePaused { .. }) {
+    if is_pause {
         tracing::error!(%error, operator = %change.who, "a pause is made without the audit trail");
         return Ok(());
     }

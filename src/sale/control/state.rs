@@ -78,6 +78,8 @@ pub struct Token {
     pub until_ms: Option<u64>,
     /// Who made it.
     pub by: OperatorName,
+    /// With whom the line of makers begins: a token of the configuration. It stays when those in between go.
+    pub root: OperatorName,
     /// When (log time, Unix milliseconds).
     pub at_ms: u64,
 }
@@ -94,6 +96,8 @@ pub struct Approval {
     pub change: UnitsChange,
     /// Who asked.
     pub asked_by: OperatorName,
+    /// With whom the line of makers of their token begins.
+    pub asked_root: OperatorName,
     /// When (log time, Unix milliseconds).
     pub asked_at_ms: u64,
     /// Until when (log time, Unix milliseconds) it can be given, and is kept.
@@ -192,7 +196,8 @@ impl ControlState {
                 if self.tokens.contains_key(&name) {
                     return Err(Ignored::NameTaken);
                 }
-                let token = Token { name, role, sha256, until_ms, by, at_ms };
+                let root = self.root(by);
+                let token = Token { name, role, sha256, until_ms, by, root, at_ms };
                 put(&mut self.tokens, name, token, TOKENS_MAX)
             }
             ControlChange::TokenRevoked { name } => take(&mut self.tokens, name),
@@ -203,6 +208,7 @@ impl ControlState {
                     product: *product,
                     change: change.clone(),
                     asked_by: by,
+                    asked_root: self.root(by),
                     asked_at_ms: at_ms,
                     until_ms: *until_ms,
                     given_by: None,
@@ -220,10 +226,16 @@ impl ControlState {
         }
     }
 
+    /// With whom the line of makers of somebody's token begins: with themselves if it is of the configuration.
+    fn root(&self, name: OperatorName) -> OperatorName {
+        self.tokens.get(&name).map_or(name, |token| token.root)
+    }
+
     fn give(&mut self, approval: &OperationId, by: OperatorName) -> Result<(), Ignored> {
-        let maker = self.tokens.get(&by).map(|token| token.by);
+        let root = self.root(by);
         let approval = self.approvals.get_mut(approval).ok_or(Ignored::UnknownEntry)?;
-        if approval.asked_by == by || maker == Some(approval.asked_by) {
+        // Whoever made a token has seen it, and so could be both.
+        if approval.asked_root == root {
             return Err(Ignored::SameOperator);
         }
         if approval.given_by.is_some() {

@@ -160,6 +160,27 @@ fn an_approval_needs_another_person() {
 }
 
 #[test]
+fn whoever_made_a_token_and_whoever_it_made_are_one_person() {
+    let revoked = |name: &str| ControlChange::TokenRevoked { name: name.parse().unwrap() };
+    for (asker, giver) in [("one", "alice"), ("one", "two"), ("alice", "far"), ("far", "one")] {
+        let mut log = Log::new();
+        // alice made one and two; one made far.
+        for (maker, name) in [("alice", "one"), ("alice", "two"), ("one", "far")] {
+            assert_eq!(log.say_as(maker, token(name)), Outcome::Applied);
+        }
+        assert_eq!(log.say_under("more", asker, asked(T0 + 900_000)), Outcome::Applied);
+        let same = ignored(Ignored::SameOperator);
+        assert_eq!(log.say_as(giver, given("more")), same, "{asker} and {giver}");
+        // Nor does it help to revoke what stands between them.
+        for name in ["one", "two"].into_iter().filter(|name| *name != giver) {
+            assert_eq!(log.say_as("alice", revoked(name)), Outcome::Applied);
+        }
+        assert_eq!(log.say_as(giver, given("more")), same, "{asker} and {giver}, revoked");
+        assert_eq!(log.say_as("bob", given("more")), Outcome::Applied, "another person may");
+    }
+}
+
+#[test]
 fn a_name_of_a_token_is_given_once_until_it_is_revoked() {
     let mut log = Log::new();
     assert_eq!(log.say(token("bob")), Outcome::Applied);

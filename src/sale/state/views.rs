@@ -1,19 +1,41 @@
 //! How a sale stands: its orders, terms, counts and switches.
 
-use super::{OrderStatus, OrderView, SaleState, SaleStatus};
+use super::{Order, OrderStatus, OrderView, SaleState, SaleStatus};
 use crate::sale::ids::{OperationId, OrderId};
 use crate::sale::record::SaleOpened;
 
 impl SaleState {
     /// An order, if the state holds it (an archived sale's orders are in the ledger alone).
     pub fn order(&self, id: &OrderId) -> Option<OrderView> {
-        self.find_order(id).map(|order| OrderView {
+        self.find_order(id).map(|order| self.view(order))
+    }
+
+    /// At most `limit` orders that were confirmed from `since_ms` on and before `until_ms` (log time, Unix
+    /// milliseconds), after the offset `after`, in log order. Costs two binary searches and what it gives.
+    pub fn orders_between(
+        &self,
+        since_ms: u64,
+        until_ms: u64,
+        after: u64,
+        limit: usize,
+    ) -> Vec<OrderView> {
+        // Log time never goes back, so the orders are in the order of both.
+        let begin = self
+            .orders
+            .partition_point(|order| order.confirmed_at_ms < since_ms || order.offset <= after);
+        let end = self.orders.partition_point(|order| order.confirmed_at_ms < until_ms);
+        let span = self.orders.get(begin..end).unwrap_or_default();
+        span.iter().take(limit).map(|order| self.view(order)).collect()
+    }
+
+    fn view(&self, order: &Order) -> OrderView {
+        OrderView {
             id: order.id,
             buyer: self.buyers[order.buyer as usize].reference,
             offset: order.offset,
             confirmed_at_ms: order.confirmed_at_ms,
             status: if order.reversed { OrderStatus::Reversed } else { OrderStatus::Confirmed },
-        })
+        }
     }
 
     /// The offset at which an operation took effect, if it did.

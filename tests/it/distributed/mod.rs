@@ -14,6 +14,7 @@ mod connections;
 mod control;
 mod crowd;
 mod faults;
+mod incident;
 mod moments;
 mod other_keys;
 mod proxy;

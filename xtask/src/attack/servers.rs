@@ -1,5 +1,5 @@
-//! Servers of our own: one with the limits of production, one with short times and few connections, and one
-//! without limits on rates.
+//! Servers of our own: one with the limits of production, one with short times, few connections and a policy that
+//! asks for a second operator, and one without limits on rates.
 
 use std::path::PathBuf;
 
@@ -131,6 +131,8 @@ connections_max = {HASTY_CONNECTIONS}
 connections_per_ip_max = {HASTY_CONNECTIONS_PER_IP}
 [session]
 pass_lifetime_seconds = 1
+[admin]
+approvals = "units"
 "#
     )
 }

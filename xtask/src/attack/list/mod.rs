@@ -12,7 +12,9 @@ mod access;
 mod addresses;
 mod aftermath;
 mod exhaustion;
+mod incident;
 mod injection;
+mod live;
 mod operators;
 mod races;
 mod replay;
@@ -41,6 +43,8 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         races::ATTACKS,
         access::ATTACKS,
         operators::ATTACKS,
+        live::ATTACKS,
+        incident::ATTACKS,
         injection::ATTACKS,
         smuggling::ATTACKS,
         addresses::ATTACKS,

@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::cli::operator::{Call, Listener, json_of};
 use crate::cli::when::When;
-use crate::cli::{Common, Failure, Machine};
+use crate::cli::{Common, Failure, Machine, tell};
 use crate::sale::{OrderId, ProductId};
 
 /// Most orders of one command.
@@ -98,6 +98,9 @@ fn by_query(
             let id = order["orderId"].as_str().and_then(|id| id.parse::<OrderId>().ok());
             let id = id.ok_or_else(|| Failure::new("the reply names what is no order"))?;
             ids.push(id.to_string());
+        }
+        if page["complete"] == false {
+            tell("not all of the span was looked at: ask for a shorter one to find the rest");
         }
         after = match &page["next"] {
             serde_json::Value::Null => return Ok(ids),

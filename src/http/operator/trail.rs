@@ -68,13 +68,8 @@ pub async fn intend(operator: &Operator, change: &Change<'_>, before: Value) -> 
         "record": serde_json::from_slice::<Value>(&change.record.encode()).unwrap_or_default(),
         "before": before,
     });
-    let written = operator.shared.audit.record(Kind::OperatorAction, fields);
     let is_pause = matches!(change.record, Record::SalePaused { .. });
-    let written = match is_pause {
-        // A disk that hangs must not keep a sale going: the line is written when it can be.
-        true => tokio::time::timeout(PAUSE_WAIT_MAX, written).await.unwrap_or(Err(NotRecorded)),
-        false => written.await,
-    };
+    let written = record(operator, is_pause, Kind::OperatorAction, fields).await;
     let Err(error) = written else { return Ok(()) };
     if is_pause {
         tracing::error!(%error, operator = %change.who, "a pause is made without the audit trail");
@@ -83,6 +78,21 @@ pub async fn intend(operator: &Operator, change: &Change<'_>, before: Value) -> 
     tracing::error!(%error, operator = %change.who, "an operator's change is refused");
     let detail = "the audit trail cannot be written, so nothing was changed";
     Err(reply::problem_because(Code::AuditUnavailable, detail))
+}
+
+/// Writes a line. A disk that hangs must not keep a sale going, nor keep whoever has stopped it in doubt: the lines
+/// of a pause are written when they can be.
+async fn record(
+    operator: &Operator,
+    is_pause: bool,
+    kind: Kind,
+    fields: Value,
+) -> Result<(), NotRecorded> {
+    let written = operator.shared.audit.record(kind, fields);
+    match is_pause {
+        true => tokio::time::timeout(PAUSE_WAIT_MAX, written).await.unwrap_or(Err(NotRecorded)),
+        false => written.await,
+    }
 }
 
 /// Writes down what came of it, and how it stands `after`. What is done is done: that it cannot be written
@@ -107,7 +117,8 @@ pub async fn came_to(
         "offset": offset,
         "after": after,
     });
-    if let Err(error) = operator.shared.audit.record(Kind::OperatorResult, fields).await {
+    let is_pause = matches!(change.record, Record::SalePaused { .. });
+    if let Err(error) = record(operator, is_pause, Kind::OperatorResult, fields).await {
         tracing::error!(%error, operator = %change.who, "what came of a change is not in the trail");
     }
 }

@@ -148,6 +148,8 @@ pub struct Admin {
     pub tls_client_ca_file: Option<PathBuf>,
     /// Which changes need a second operator.
     pub approvals: Approvals,
+    /// Listeners of the other nodes and workers, asked for `/readyz` for the console.
+    pub peers: Vec<String>,
 }
 
 /// Which changes need a second operator.
@@ -181,6 +183,7 @@ impl Default for Admin {
             tls_key_file: None,
             tls_client_ca_file: None,
             approvals: Approvals::Off,
+            peers: Vec::new(),
         }
     }
 }

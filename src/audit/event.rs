@@ -67,6 +67,10 @@ pub enum RefusalKind {
     BadLogin,
     /// A login at the console.
     Login,
+    /// A logout from it.
+    Logout,
+    /// A call with a session of the console that comes from another origin.
+    CrossSite,
 }
 
 impl RefusalKind {
@@ -74,7 +78,7 @@ impl RefusalKind {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All of them, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Blocked,
         Self::TooManyRequests,
         Self::Unauthenticated,
@@ -90,6 +94,8 @@ impl RefusalKind {
         Self::RoleRefused,
         Self::BadLogin,
         Self::Login,
+        Self::Logout,
+        Self::CrossSite,
     ];
 
     /// The word in the trail.
@@ -110,6 +116,8 @@ impl RefusalKind {
             Self::RoleRefused => "role_refused",
             Self::BadLogin => "bad_login",
             Self::Login => "login",
+            Self::Logout => "logout",
+            Self::CrossSite => "cross_site",
         }
     }
 }

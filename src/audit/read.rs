@@ -2,6 +2,7 @@
 //!
 //! What is read is what stands in the files; whether it is what was written, [`verify`](super::verify) says.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -82,6 +83,28 @@ pub fn all(
         }
         Ok(true)
     })
+}
+
+/// The last lines of these kinds, at most `limit`, the newest last. Looks at the last two segments alone.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn last(dir: &Path, kinds: &[&str], limit: usize) -> io::Result<Vec<String>> {
+    let segments = segments(dir)?;
+    let from = segments.len().saturating_sub(2);
+    let first = segments.get(from).and_then(first_seq).unwrap_or(1);
+    let wanted = Wanted { after: first.saturating_sub(1), ..Wanted::default() };
+    let mut lines = VecDeque::new();
+    visit(dir, &wanted, &mut |text, line| {
+        if kinds.contains(&line.kind.as_str()) {
+            if lines.len() >= limit {
+                lines.pop_front();
+            }
+            lines.push_back(text.to_owned());
+        }
+        Ok(true)
+    })?;
+    Ok(lines.into())
 }
 
 /// Shows the lines from about `wanted.after` on to `each`, until it says `false`.

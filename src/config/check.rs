@@ -49,6 +49,7 @@ pub(super) fn check(config: &Config) -> Found {
     ranges(&mut found, config);
     listeners(&mut found, config);
     cors_origins(&mut found, &config.http.cors_origins);
+    peers(&mut found, &config.admin.peers);
     secrets(&mut found, config);
     operator_tokens(&mut found, config);
     clients(&mut found, &config.clients);
@@ -109,6 +110,20 @@ fn cors_origins(found: &mut Found, origins: &[String]) {
         let what = format!("`{origin}` is not an origin");
         let mend = "write scheme://host[:port] in lower case without a path, or *";
         found.error("http.cors_origins", what, mend);
+    }
+}
+
+/// Most nodes that a console asks.
+const PEERS_MAX: usize = 64;
+
+fn peers(found: &mut Found, peers: &[String]) {
+    for peer in peers.iter().filter(|peer| *peer == "*" || !is_origin(peer)) {
+        let what = format!("`{peer}` is not the URL of a listener");
+        found.error("admin.peers", what, "write such as http://10.0.0.2:3000, without a path");
+    }
+    if peers.len() > PEERS_MAX {
+        let what = format!("has {} entries, more than {PEERS_MAX}", peers.len());
+        found.error("admin.peers", what, "name those that matter");
     }
 }
 

@@ -147,6 +147,12 @@ pub static KEYS: &[Key] = &[
         |c| c.admin.approvals.word().to_owned(),
         "off, or units: a second operator approves what raises a running sale's units"
     ),
+    key!(
+        List,
+        admin.peers,
+        |c| texts(&c.admin.peers),
+        "listeners of the other nodes and workers, for the console: each is asked for /readyz"
+    ),
     key!(Text, data.dir, |c| c.data.dir.display().to_string(), "the embedded store"),
     number!(data.batch_records_max, 1, 100_000, "records of one transaction"),
     number!(data.queue_records_max, 1, 10_000_000, "records that wait for the writer"),

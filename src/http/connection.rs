@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use slab::Slab;
@@ -86,6 +86,45 @@ impl Watch {
 
 /// See [`Watch::request`].
 pub struct RequestUnderWay(Rc<Watch>);
+
+impl RequestUnderWay {
+    /// Lets a streamed answer go on while its client takes it: each piece counts as a sign of life. Of an
+    /// answer that is not streamed this is the end.
+    pub fn through<B>(self, reply: Response<B>) -> Response<Streamed<B>> {
+        let watch = self.0.clone();
+        reply.map(|body| Streamed { body, watch })
+    }
+}
+
+/// A body whose pieces put off the end of an idle connection.
+pub struct Streamed<B> {
+    body: B,
+    watch: Rc<Watch>,
+}
+
+impl<B: Body + Unpin> Body for Streamed<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() && self.watch.requests.get() == 0 {
+            self.watch.since_us.set(self.watch.now_us.get());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 impl Drop for RequestUnderWay {
     fn drop(&mut self) {

@@ -64,6 +64,10 @@ pub fn document() -> Value {
                     "type": "http", "scheme": "bearer",
                     "description": "An operator's token, with a role.",
                 },
+                "console": {
+                    "type": "apiKey", "in": "cookie", "name": "__Host-flux-gate",
+                    "description": "A session of the console; from its own page alone.",
+                },
             },
         },
     })
@@ -102,6 +106,11 @@ fn add_example(response: &mut Value, answer: &Answer) {
         Answer::Json { schema, example, .. } => ("application/json", *schema, parse(example)),
         Answer::Text { example, .. } => {
             response["content"]["text/plain"] =
+                json!({ "schema": { "type": "string" }, "example": example });
+            return;
+        }
+        Answer::Events { example, .. } => {
+            response["content"]["text/event-stream"] =
                 json!({ "schema": { "type": "string" }, "example": example });
             return;
         }
@@ -161,17 +170,19 @@ fn parse(example: &str) -> Value {
 impl Caller {
     fn security(self) -> Value {
         match self {
-            Self::Anyone => json!([]),
+            Self::Anyone | Self::Console => json!([]),
             Self::Signed => json!([{ "pass": [] }, { "client": [] }]),
             Self::ClientOnly => json!([{ "client": [] }]),
             Self::Session => json!([{ "jwt": [] }, { "client": [] }]),
-            Self::Viewer | Self::Operator | Self::Admin => json!([{ "operator": [] }]),
+            Self::Viewer | Self::Operator | Self::Admin => {
+                json!([{ "operator": [] }, { "console": [] }])
+            }
         }
     }
 
     fn tag(self) -> &'static str {
         match self {
-            Self::Viewer | Self::Operator | Self::Admin => "operator",
+            Self::Console | Self::Viewer | Self::Operator | Self::Admin => "operator",
             _ => "public",
         }
     }

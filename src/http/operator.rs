@@ -1,6 +1,6 @@
 //! The operator's listener: its routes, on one page.
 //!
-//! Every call but the two health checks needs a bearer token with a role. Nothing here counts stock: a call
+//! Every call but the two health checks, the page and its login needs a bearer token or a session with a role. Nothing here counts stock: a call
 //! that changes a sale writes one record and answers with what the log made of it.
 
 use std::sync::Arc;
@@ -16,9 +16,11 @@ pub mod approvals;
 pub mod auth;
 pub mod blocks;
 pub mod changes;
+pub mod console;
 mod control;
 pub mod desk;
 pub mod handlers;
+pub mod history;
 pub mod incident;
 pub mod limits;
 pub mod products;
@@ -46,6 +48,8 @@ pub struct Operator {
     pub tokens: Tokens,
     /// The way to the audit trail, for calls that are refused.
     pub recorder: Recorder,
+    /// What the console keeps.
+    pub console: console::Console,
 }
 
 /// The whole route table of the operator's listener.
@@ -87,12 +91,14 @@ pub fn router(operator: Arc<Operator>) -> Router {
     viewer
         .merge(operator_role)
         .merge(admin)
+        .merge(console::routes(&operator))
         .route("/livez", get(handlers::livez))
         .route("/readyz", get(handlers::readyz))
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::method_not_allowed)
         .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::map_response(as_problem))
+        .layer(middleware::map_response(console::page::harden))
         .with_state(operator)
 }
 

@@ -280,12 +280,15 @@ async fn serve_operator(
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
     tokio::task::spawn_local(keep_live(shared.clone()));
     let desk = Desk::start(shared.log.handle());
-    let router = operator::router(Arc::new(Operator {
+    let operator = Arc::new(Operator {
         recorder: shared.audit.recorder(),
         shared: shared.clone(),
         desk,
         tokens,
-    }));
+        console: Default::default(),
+    });
+    operator::console::start(&operator);
+    let router = operator::router(operator.clone());
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -307,11 +310,7 @@ async fn serve_operator(
                             let under_way = watch.request();
                             request.extensions_mut().insert(Peer(peer.ip()));
                             let reply = hyper::service::Service::call(&router, request);
-                            async move {
-                                let reply = reply.await;
-                                drop(under_way);
-                                reply
-                            }
+                            async move { reply.await.map(|reply| under_way.through(reply)) }
                         })
                     })
                     .await;
@@ -321,6 +320,7 @@ async fn serve_operator(
         }
     }
     drop(listener);
+    operator.console.hub.close();
     drained(&connections, shared.config.http.drain_timeout_ms).await;
 }
 

@@ -73,6 +73,17 @@ impl PostgresLedger {
         self.reader.read(read).await
     }
 
+    /// How far the workers have written: partition and the offset that comes next.
+    ///
+    /// # Errors
+    /// [`PostgresError`]: reads change nothing.
+    pub async fn progress(&self) -> Result<Vec<(i32, u64)>, PostgresError> {
+        let read = |pools: std::rc::Rc<reader::Pools>| async move {
+            snapshot::progress(&*pools.main().await?).await
+        };
+        self.reader.read(read).await
+    }
+
     /// What the user of `postgres.url` may do.
     ///
     /// # Errors

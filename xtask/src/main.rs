@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 
 mod attack;
 mod bench;
+mod browser;
 mod chaos;
 mod planted;
 mod soak;

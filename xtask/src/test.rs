@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use crate::attack;
+use crate::browser;
 use crate::stack;
 use crate::step::{self, Outcome};
 use crate::workspace::{self, cargo};
@@ -53,6 +54,7 @@ const STEPS: &[Step] = &[
     Step::new("examples in the documentation", doc_tests),
     Step::new("documentation", documentation),
     Step::new("alert rules", alert_rules),
+    Step::new("browser", browser::run),
     Step::with_services("attacks", attacks),
     Step::with_services("planted bugs", planted),
     Step::new("licences, advisories", deny),
@@ -137,7 +139,7 @@ fn missing_tools() -> Option<String> {
     (!missing.is_empty()).then(|| missing.join("\n"))
 }
 
-fn runs(program: &str, arguments: &[&str]) -> bool {
+pub fn runs(program: &str, arguments: &[&str]) -> bool {
     let mut command = if program == "cargo" { cargo() } else { Command::new(program) };
     let status = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())

@@ -2,6 +2,7 @@
 
 use crate::http::code::Code;
 
+mod console;
 mod control;
 mod incident;
 mod operator;
@@ -24,15 +25,28 @@ pub struct Operation {
 
 /// One answer of a call.
 pub enum Answer {
-    Json { code: Code, schema: &'static str, example: &'static str },
-    Text { code: Code, example: &'static str },
+    Json {
+        code: Code,
+        schema: &'static str,
+        example: &'static str,
+    },
+    Text {
+        code: Code,
+        example: &'static str,
+    },
+    /// Server-sent events.
+    Events {
+        code: Code,
+        example: &'static str,
+    },
     Problem(Code),
 }
 
 impl Answer {
     pub fn code(&self) -> Code {
         match self {
-            Self::Json { code, .. } | Self::Text { code, .. } | Self::Problem(code) => *code,
+            Self::Json { code, .. } | Self::Text { code, .. } => *code,
+            Self::Events { code, .. } | Self::Problem(code) => *code,
         }
     }
 }
@@ -46,6 +60,8 @@ pub enum Caller {
     ClientOnly,
     /// Somebody with a merchant's JWT, or an API client.
     Session,
+    /// The console's own page.
+    Console,
     Viewer,
     Operator,
     Admin,
@@ -87,6 +103,7 @@ impl Caller {
         match self {
             Self::Anyone => OPEN_ANSWERS,
             Self::Signed | Self::ClientOnly | Self::Session => SIGNED_ANSWERS,
+            Self::Console => &[Problem(Code::Forbidden)],
             Self::Viewer | Self::Operator | Self::Admin => OPERATOR_ANSWERS,
         }
     }
@@ -113,7 +130,8 @@ const NOTHING: Operation = Operation {
 
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let operators = [operator::OPERATIONS, control::OPERATIONS, incident::OPERATIONS];
+    let operators =
+        [operator::OPERATIONS, control::OPERATIONS, incident::OPERATIONS, console::OPERATIONS];
     OPERATIONS.iter().chain(operators.into_iter().flatten())
 }
 

@@ -3,8 +3,11 @@
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
+use crate::http::operator::console::{login, offenders, overview, recent, stores};
 use crate::http::operator::incident::{reverse, stop};
-use crate::http::operator::{approvals, blocks, changes, handlers, limits, products, tokens};
+use crate::http::operator::{
+    approvals, blocks, changes, handlers, history, limits, products, tokens,
+};
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
 
@@ -56,6 +59,27 @@ pub fn all() -> Map<String, Value> {
     add("ReverseMany", of::<reverse::ReverseMany>());
     add("ReversedMany", of::<reverse::ReversedMany>());
     add("Report", report());
+    add("Login", of::<login::Login>());
+    add("LoggedIn", of::<login::LoggedIn>());
+    add("Overview", of::<overview::Overview>());
+    add("Refusals", of::<overview::Refusals>());
+    add("Latency", of::<overview::Latency>());
+    add("Store", of::<stores::Store>());
+    add("Node", of::<stores::Node>());
+    add("State", of::<stores::State>());
+    add("Offender", of::<offenders::Offender>());
+    add("Action", of::<recent::Action>());
+    add("Sample", of::<history::Sample>());
+    add(
+        "History",
+        json!({
+            "type": "object", "required": ["samples", "sampleSeconds"],
+            "properties": {
+                "samples": array("Sample"),
+                "sampleSeconds": { "type": "integer", "description": "between two samples" },
+            },
+        }),
+    );
     add("PublicProduct", of::<public_products::PublicProduct>());
     add("Event", of::<orders::Event>());
     add(

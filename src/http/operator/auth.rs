@@ -1,5 +1,8 @@
 //! Operators' bearer tokens and roles.
 //!
+//! A call carries a token, or the cookie of a session of the console, which stands for one; a call with a
+//! cookie is answered only if it comes from the console's own page (see [`origin`]).
+//!
 //! Only the SHA-256 of a token is kept; the comparison takes the same time whatever the token is. A token
 //! is long and random, so that a plain hash of it gives nothing away.
 
@@ -13,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::console::{login, origin};
 use super::{Operator, trail};
 use crate::audit::RefusalKind;
 use crate::config::OperatorToken;
@@ -77,15 +81,14 @@ impl Tokens {
         self.0.iter().map(|token| Caller { name: token.name, role: token.role })
     }
 
-    /// Who presents a token that is configured, or that `control` holds when log time is `now_ms`. Looks at
+    /// Whose token has this hash: one that is configured, or that `control` holds when log time is `now_ms`. Looks at
     /// every token, whichever matches.
-    fn find(&self, presented: &[u8], control: &ControlState, now_ms: u64) -> Option<Caller> {
-        let presented = sha256(presented);
+    fn find(&self, presented: &[u8; 32], control: &ControlState, now_ms: u64) -> Option<Caller> {
         let configured = self.0.iter().map(|token| (token.name, token.role, &token.sha256));
         let live = control.tokens(now_ms).map(|token| (token.name, token.role, &token.sha256.0));
         let mut found = None;
         for (name, role, sha256) in live.chain(configured) {
-            if bool::from(sha256.ct_eq(&presented)) {
+            if bool::from(sha256.ct_eq(presented)) {
                 found = Some(Caller { name, role });
             }
         }
@@ -114,20 +117,59 @@ pub async fn admin(state: State<Arc<Operator>>, request: Request, next: Next) ->
     require(OperatorRole::Admin, &state, request, next).await
 }
 
+/// By what somebody calls. Hashes alone: neither tokens nor ids of sessions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// A bearer token.
+    Token([u8; 32]),
+    /// The cookie of a session of the console.
+    Session([u8; 32]),
+}
+
+/// Who calls by this now: a token that was revoked, and a session that has ended or whose token was revoked, is
+/// nobody's. `is_use`: whether a session lives on by it.
+pub fn caller(operator: &Operator, credential: &Credential, is_use: bool) -> Option<Caller> {
+    let token = match credential {
+        Credential::Token(token) => *token,
+        Credential::Session(id) => {
+            let now_us = operator.shared.clock.monotonic_us();
+            operator.console.sessions.lock().token(id, now_us, is_use)?
+        }
+    };
+    let control = operator.shared.applied().control();
+    let now_ms = control.log_time_at(operator.shared.log_time().likely_ms);
+    operator.tokens.find(&token, &control, now_ms)
+}
+
+/// What a call presents. A header counts before a cookie, and then alone.
+fn presented(request: &Request) -> Credential {
+    let header = request.headers().get(AUTHORIZATION);
+    if header.is_none()
+        && let Some(id) = login::session_of(request.headers())
+    {
+        return Credential::Session(id);
+    }
+    let token = header.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    Credential::Token(sha256(token.unwrap_or_default()))
+}
+
 async fn require(
     role: OperatorRole,
     operator: &Operator,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let presented = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
-        .unwrap_or_default();
-    let control = operator.shared.applied().control();
-    let now_ms = control.log_time_at(operator.shared.log_time().likely_ms);
-    let Some(caller) = operator.tokens.find(presented, &control, now_ms) else {
+    let credential = presented(&request);
+    if matches!(credential, Credential::Session(_)) {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Err(why) = origin::check(method, uri, headers, login::has_tls(operator)) {
+            trail::denied(operator, &request, RefusalKind::CrossSite, None);
+            return reply::problem_because(Code::Forbidden, why).into_response();
+        }
+    }
+    // What the page asks by itself does not keep a session alive.
+    let is_use = !["/admin/events", "/admin/overview"].contains(&request.uri().path());
+    let Some(caller) = caller(operator, &credential, is_use) else {
         trail::denied(operator, &request, RefusalKind::BadToken, None);
         tracing::warn!(path = request.uri().path(), "operator call without a valid token");
         let detail = "send the operator's token as Authorization: Bearer …";
@@ -141,6 +183,7 @@ async fn require(
         return reply::problem_because(Code::Forbidden, &detail).into_response();
     }
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(credential);
     next.run(request).await
 }
 
@@ -153,9 +196,9 @@ mod tests {
         let secret = SecretString::from("correct-horse-battery-staple");
         let tokens = Tokens::new(&secret, &[]).unwrap();
         let control = ControlState::default();
-        assert!(tokens.find(b"correct-horse-battery-staple", &control, 0).is_some());
+        assert!(tokens.find(&sha256(b"correct-horse-battery-staple"), &control, 0).is_some());
         for wrong in ["", "correct-horse-battery-stapl", "correct-horse-battery-staple ", "admin"] {
-            assert!(tokens.find(wrong.as_bytes(), &control, 0).is_none(), "{wrong:?}");
+            assert!(tokens.find(&sha256(wrong.as_bytes()), &control, 0).is_none(), "{wrong:?}");
         }
     }
 }

@@ -80,7 +80,7 @@ pub async fn intend(operator: &Operator, change: &Change<'_>, before: Value) -> 
     Err(reply::problem_because(Code::AuditUnavailable, detail))
 }
 
-/// Writes a line. A disk that hangs must not keep a sale going, nor keep whoever has stopped it in doubt: the lines
+/// Writes a line, and shows it on the console. A disk that hangs must not keep a sale going, nor keep whoever has stopped it in doubt: the lines
 /// of a pause are written when they can be.
 async fn record(
     operator: &Operator,
@@ -88,6 +88,7 @@ async fn record(
     kind: Kind,
     fields: Value,
 ) -> Result<(), NotRecorded> {
+    operator.console.recent.take(operator.shared.clock.unix_ms(), kind, &fields);
     let written = operator.shared.audit.record(kind, fields);
     match is_pause {
         true => tokio::time::timeout(PAUSE_WAIT_MAX, written).await.unwrap_or(Err(NotRecorded)),

@@ -118,6 +118,12 @@ pub(super) async fn checkpoints(client: &Client) -> Result<Vec<Checkpoint>, Post
     rows.iter().map(checkpoint).collect()
 }
 
+/// How far each partition is written.
+pub(super) async fn progress(client: &Client) -> Result<Vec<(i32, u64)>, PostgresError> {
+    let rows = client.query(include_str!("sql/read_progress.sql"), &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, uint(row, 1)?))).collect()
+}
+
 fn digest(row: &Row, column: usize) -> Result<Digest, PostgresError> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes.try_into().map_err(|_| unreadable("a digest"))

@@ -27,7 +27,8 @@ mod verdict;
 
 use crate::support;
 
-pub use servers::PROGRAM_VARIABLE;
+pub use client::{CLIENTS, OPERATORS};
+pub use servers::{PROGRAM_VARIABLE, people, program};
 
 use client::Target;
 use servers::Servers;

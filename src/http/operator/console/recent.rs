@@ -1,0 +1,105 @@
+//! The operators' last actions on this node, for the console: from the audit trail at the start, then as they
+//! are made.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::audit::Kind;
+use crate::audit::line;
+
+/// Actions that are kept.
+pub const ACTIONS_MAX: usize = 20;
+
+/// One action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Action {
+    /// When, Unix milliseconds.
+    at: u64,
+    /// Who: the name of the token.
+    who: String,
+    /// What: the kind of the record.
+    #[schema(example = "sale_paused")]
+    what: String,
+    /// Of which product; `null` if of none.
+    product: Option<String>,
+    /// Why, as they said.
+    why: Option<String>,
+    /// What came of it; `null` while that is not known.
+    #[schema(example = "applied")]
+    outcome: Option<String>,
+}
+
+/// See the module; the newest is first.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<VecDeque<Action>>);
+
+impl Recent {
+    /// The actions, the newest first.
+    pub fn all(&self) -> Vec<Action> {
+        self.0.lock().iter().cloned().collect()
+    }
+
+    /// Takes what goes into the trail, if it is of an operator's action.
+    pub fn take(&self, at_ms: u64, kind: Kind, fields: &Value) {
+        let text = |name: &str| fields[name].as_str().map(str::to_owned);
+        let (who, what) = (text("who").unwrap_or_default(), text("what").unwrap_or_default());
+        let product = text("product").filter(|product| !product.starts_with('_'));
+        let mut actions = self.0.lock();
+        match kind {
+            Kind::OperatorAction => {
+                actions.truncate(ACTIONS_MAX - 1);
+                let (why, outcome) = (text("why"), None);
+                actions.push_front(Action { at: at_ms, who, what, product, why, outcome });
+            }
+            Kind::OperatorResult => {
+                let outcome = text("outcome");
+                // The oldest that waits: results come in the order of the actions.
+                let begun = actions.iter_mut().rev().find(|action| {
+                    action.outcome.is_none()
+                        && (&action.who, &action.what, &action.product) == (&who, &what, &product)
+                });
+                if let Some(action) = begun {
+                    action.outcome = outcome;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes lines of the trail.
+    pub fn load(&self, lines: &[String]) {
+        for line in lines.iter().filter_map(|text| line::parse(text.as_bytes()).ok()) {
+            if let Some(kind) = Kind::of(&line.kind) {
+                self.take(line.at_ms, kind, &line.fields);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_result_belongs_to_the_action_that_waits_for_it() {
+        let recent = Recent::default();
+        let pause = |who: &str| json!({ "who": who, "what": "sale_paused", "product": "phone" });
+        recent.take(1, Kind::OperatorAction, &pause("alice"));
+        recent.take(2, Kind::OperatorAction, &pause("bob"));
+        let mut result = pause("alice");
+        result["outcome"] = json!("applied");
+        recent.take(3, Kind::OperatorResult, &result);
+        let all = recent.all();
+        assert_eq!((all[0].who.as_str(), all[0].outcome.as_deref()), ("bob", None));
+        assert_eq!((all[1].who.as_str(), all[1].outcome.as_deref()), ("alice", Some("applied")));
+        for at in 0..100 {
+            recent.take(at, Kind::OperatorAction, &pause("carol"));
+        }
+        assert_eq!(recent.all().len(), ACTIONS_MAX);
+    }
+}

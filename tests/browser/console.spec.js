@@ -8,7 +8,7 @@ const dialog = (page) => page.getByRole("dialog");
 
 /** Fills in why, confirms, and waits for what came of it. */
 async function confirm(page, button, outcome) {
-  await dialog(page).getByLabel("Reason").fill("a drill");
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("a drill");
   await dialog(page).getByRole("button", { name: button, exact: true }).click();
   await expect(dialog(page).getByRole("status")).toHaveText(outcome);
   await dialog(page).getByRole("button", { name: "Close" }).click();
@@ -78,7 +78,7 @@ test("pause and resume by the buttons", async ({ page }) => {
   await dialog(page).getByRole("button", { name: `Pause ${product}` }).click();
   await expect(dialog(page).getByRole("status")).toHaveText("Say why: it goes into the audit trail.");
   expect((await order(product)).status).toBe(200);
-  await confirm(page, `Pause ${product}`, /Paused: .*2 of 100 sold/);
+  await confirm(page, `Pause ${product}`, new RegExp(`^Paused in \\d+ ms: ${product} \\(2 sold\\)\\.$`));
   expect((await order(product)).json.status).toBe("paused");
   await expect(row(page, product)).toContainText("paused");
   await expect(page.getByRole("list").filter({ hasText: "paused the sale" })).toContainText(product);
@@ -93,7 +93,7 @@ test("a cancelled dialog changes nothing", async ({ page }) => {
   const product = await sale(100);
   await login(page);
   await page.getByRole("button", { name: `Pause ${product}` }).click();
-  await dialog(page).getByLabel("Reason").fill("a slip");
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("a slip");
   await page.keyboard.press("Escape");
   await expect(dialog(page)).toBeHidden();
   await expect(page.getByRole("button", { name: `Pause ${product}` })).toBeFocused();
@@ -153,11 +153,19 @@ test("orders are reversed, each once", async ({ page }) => {
   await login(page);
   await expect(row(page, product)).toContainText("3 of 100");
   await page.getByRole("button", { name: "Reverse orders…" }).click();
-  await dialog(page).getByLabel(/Order ids/).fill(`${ids[0]}\n${ids[1]}\n${ids[0]}`);
+  await dialog(page).getByLabel("Product").selectOption(product);
+  const stranger = (await order(await sale(1))).json.orderId;
+  await dialog(page).getByLabel(/Order ids/).fill(`${ids[0]}\n${ids[1]}\n${ids[0]}\n${stranger}`);
   await dialog(page).getByLabel("Their units go on sale again").check();
-  await expect(dialog(page)).toContainText("Takes 2 orders back, each exactly once. This cannot be undone.");
+  await expect(dialog(page)).toContainText(`Takes 3 orders of ${product} back, each exactly once. This cannot be undone.`);
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("a drill");
+  await dialog(page).getByRole("button", { name: "Look first" }).click();
+  await expect(dialog(page)).toContainText(`Takes 2 orders of ${product} back`);
+  await expect(dialog(page)).toContainText("1 are no orders of this sale");
+  await expect(dialog(page).getByRole("status")).toHaveText("This is what will be done. Nothing has been changed yet.");
+  expect((await operator("GET", `/admin/products/${product}`)).json.sold).toBe(3);
   await page.screenshot({ path: "shots/reverse.png" });
-  await confirm(page, "Reverse", /Reversed 2;/);
+  await confirm(page, "Reverse 2", /^Reversed 2; 0 were reversed before; 1 are no orders of this sale. Sold now: 1\.$/);
   await expect(row(page, product)).toContainText("1 of 100");
 });
 
@@ -209,7 +217,7 @@ test("what shoppers and operators write stays text", async ({ page }) => {
   await page.getByRole("button", { name: "Block somebody…" }).click();
   await dialog(page).getByLabel("What").selectOption("fingerprint");
   await dialog(page).getByLabel("Whom").fill(markup);
-  await dialog(page).getByLabel("Reason").fill(`"><svg onload=alert(1)>${markup}`.slice(0, 60));
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill(`"><svg onload=alert(1)>${markup}`.slice(0, 60));
   await dialog(page).getByRole("button", { name: "Block", exact: true }).click();
   await expect(dialog(page).getByRole("status")).toHaveText(/^Blocked/);
   await dialog(page).getByRole("button", { name: "Close" }).click();

@@ -59,7 +59,7 @@ test("everything can be reached and done by the keyboard", async ({ page }) => {
   }
   await expect(button).toBeFocused();
   await page.keyboard.press("Enter");
-  await expect(page.getByLabel("Reason")).toBeFocused();
+  await expect(page.getByRole("textbox", { name: "Reason" })).toBeFocused();
   await page.keyboard.type("by keyboard");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("dialog").getByRole("status")).toHaveText(/^Paused/);

@@ -31,6 +31,7 @@ test("another origin's form, fetch and frame get nowhere", async ({ page, contex
       }, [`${CONSOLE}/admin/products/${product}/pause`]),
     ]);
     expect([401, 403]).toContain(answer.status());
+    await attacker.waitForURL(/\/pause$/);
     await attacker.goto(site);
     const read = await attacker.evaluate(async (url) => {
       const tries = [

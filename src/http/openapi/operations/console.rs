@@ -4,7 +4,7 @@ use super::Answer::{Events, Json, Problem};
 use super::{Caller, NOTHING, Operation};
 use crate::http::code::Code;
 
-const OVERVIEW: &str = r#"{"at":1764000000000,"version":"0.1.0","profile":"one_node","products":[],"productsLeftOut":0,"soldPerSecond":12.0,"refusedPerSecond":480.0,"refusals":[{"code":"sold_out","phrase":"Inventory empty","perSecond":480.0,"total":9120}],"queue":3,"latency":{"orders":120,"p50Us":900,"p99Us":2100},"workerLag":null,"stores":[{"name":"store","state":"up","means":"orders are written"}],"nodes":[{"name":"this node","state":"up","why":null,"answeredMs":null}],"offenders":null,"actions":[{"at":1764000000000,"who":"alice","what":"sale_paused","product":"iphone-15","why":null,"outcome":"applied"}],"blocks":0,"liveLimits":0,"approvalsWaiting":0,"auditNotRecorded":0}"#;
+const OVERVIEW: &str = r#"{"at":1764000000000,"version":"0.1.0","profile":"one_node","products":[],"productsLeftOut":0,"soldPerSecond":12.0,"refusedPerSecond":480.0,"refusals":[{"code":"sold_out","phrase":"Inventory empty","perSecond":480.0,"total":9120}],"queue":3,"latency":{"orders":120,"p50Us":900,"p99Us":2100},"workerLag":null,"stores":[{"name":"store","state":"up","means":"orders are written"}],"nodes":[{"name":"this node","state":"up","why":null,"answeredMs":null}],"offenders":null,"actions":[{"at":1764000000000,"who":"alice","what":"sale_paused","product":"iphone-15","why":"bots","outcome":"applied","count":1}],"blocks":0,"liveLimits":0,"approvalsWaiting":0,"auditNotRecorded":0}"#;
 
 /// Every call.
 pub const OPERATIONS: &[Operation] = &[

@@ -30,6 +30,23 @@ pub struct Action {
     /// What came of it; `null` while that is not known.
     #[schema(example = "applied")]
     outcome: Option<String>,
+    /// How many orders, of reversals one after the other for one reason; else 1.
+    count: u32,
+}
+
+impl Action {
+    /// Whether one more reversal belongs to it: a thousand of them are one line.
+    fn goes_on(
+        &self,
+        who: &str,
+        what: &str,
+        product: &Option<String>,
+        why: &Option<String>,
+    ) -> bool {
+        what == "order_reversed"
+            && (self.who.as_str(), self.what.as_str()) == (who, what)
+            && (&self.product, &self.why) == (product, why)
+    }
 }
 
 /// See the module; the newest is first.
@@ -50,9 +67,16 @@ impl Recent {
         let mut actions = self.0.lock();
         match kind {
             Kind::OperatorAction => {
+                let why = text("why");
+                if let Some(last) =
+                    actions.front_mut().filter(|last| last.goes_on(&who, &what, &product, &why))
+                {
+                    (last.at, last.outcome, last.count) = (at_ms, None, last.count + 1);
+                    return;
+                }
                 actions.truncate(ACTIONS_MAX - 1);
-                let (why, outcome) = (text("why"), None);
-                actions.push_front(Action { at: at_ms, who, what, product, why, outcome });
+                let (outcome, count) = (None, 1);
+                actions.push_front(Action { at: at_ms, who, what, product, why, outcome, count });
             }
             Kind::OperatorResult => {
                 let outcome = text("outcome");
@@ -97,6 +121,11 @@ mod tests {
         let all = recent.all();
         assert_eq!((all[0].who.as_str(), all[0].outcome.as_deref()), ("bob", None));
         assert_eq!((all[1].who.as_str(), all[1].outcome.as_deref()), ("alice", Some("applied")));
+        let reversal = json!({ "who": "dan", "what": "order_reversed", "why": "fraud" });
+        for at in 0..100 {
+            recent.take(at, Kind::OperatorAction, &reversal);
+        }
+        assert_eq!((recent.all().len(), recent.all()[0].count), (3, 100));
         for at in 0..100 {
             recent.take(at, Kind::OperatorAction, &pause("carol"));
         }

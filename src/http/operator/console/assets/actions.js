@@ -132,18 +132,11 @@ function resume(product, overview) {
 }
 
 async function stopOrGo(verb, product, overview, reason, key) {
-  const path = verb === "stop" ? "pause" : "resume";
-  const wanted = (known) => !known.archived && known.paused === (verb === "resume") && (!product || known.productId === product);
-  const products = overview.products.filter(wanted).map((known) => known.productId);
-  const done = [];
-  for (const [index, id] of products.entries()) {
-    const answer = await call("POST", `/admin/products/${encodeURIComponent(id)}/${path}`, {}, `${key}-${index}`);
-    if (!answer.ok) return outcome(`${id}: ${answer.problem} Done so far: ${done.join(", ") || "nothing"}.`, "bad");
-    const { sold, capacity } = answer.json.product;
-    done.push(`${id} (${sold} of ${capacity} sold)`);
-  }
+  const answer = await call("POST", `/admin/incident/${verb}`, { product: product ?? null, reason }, key);
+  const done = answer.json.stopped ?? answer.json.resumed ?? [];
+  const sales = done.map(({ productId, sold }) => `${productId} (${sold} sold)`).join(", ");
   const word = verb === "stop" ? "Paused" : "Resumed";
-  finish(done.length ? `${word}: ${done.join(", ")}.` : "There was nothing to do.");
+  shown(answer, ({ ms }) => (sales ? `${word} in ${ms} ms: ${sales}.` : "There was nothing to do."));
 }
 
 async function tighten() {
@@ -203,38 +196,47 @@ function block() {
 }
 
 function reverse(_, overview) {
+  const product = select("f-product", overview.products.filter((known) => !known.archived).map(({ productId }) => [productId, productId]));
   const ids = element("textarea", { id: "f-orders", autocomplete: "off", spellcheck: false });
   const restock = check("f-restock", "Their units go on sale again");
   const frees = check("f-frees", "The buyers may buy again");
   const list = () => [...new Set(ids.value.split(/[\s,;]+/).filter(Boolean))];
+  const ask = (reason, key, dryRun) =>
+    call("POST", "/admin/incident/reverse", { product: product.value, orders: list(), restock: restock.input.checked, freesLimit: frees.input.checked, reason, dryRun }, key);
+  const asked = () => JSON.stringify([product.value, list(), restock.input.checked, frees.input.checked]);
+  let looked = null;
   open({
     title: "Reverse orders",
-    confirm: "Reverse",
+    confirm: "Look first",
     danger: true,
-    fields: [field("Order ids, one a line", ids), restock.label, frees.label],
+    fields: [field("Product", product), field("Order ids, one a line", ids), restock.label, frees.label],
     says: () => {
-      const count = list().length;
+      // What was looked at is what is done: another list is looked at anew.
+      if (looked?.asked !== asked()) {
+        looked = null;
+        $("dialog-confirm").textContent = "Look first";
+      }
+      const count = looked ? looked.reversed : list().length;
       const units = restock.input.checked ? "Their units go on sale again." : "Their units are taken out of the sale.";
       const buyers = frees.input.checked ? "Their buyers may buy again." : "Their buyers stay at their limit.";
-      return `Takes ${count === 1 ? "1 order" : `${count || "…"} orders`} back, each exactly once. This cannot be undone. ${units} ${buyers}`;
+      const rest = looked ? ` ${looked.already} were reversed before; ${looked.unknown} are no orders of this sale.` : "";
+      return `Takes ${count === 1 ? "1 order" : `${count || "…"} orders`} of ${product.value} back, each exactly once. This cannot be undone. ${units} ${buyers}${rest}`;
     },
-    run: async (reason) => {
-      const orders = list();
-      if (!orders.length) return wrong(ids, "Give at least one order id.");
-      const body = { restock: restock.input.checked, freesLimit: frees.input.checked, reason };
-      const counts = { reversed: 0, already: 0, waiting: 0 };
-      const failed = [];
-      for (const [index, id] of orders.entries()) {
-        outcome(`${index} of ${orders.length}…`, "");
-        const answer = await call("POST", `/admin/orders/${encodeURIComponent(id)}/reverse`, body);
-        if (!answer.ok) failed.push(`${id}: ${answer.problem}`);
-        else if (answer.status === 202) counts.waiting += 1;
-        else if (answer.json.status === "ignored") counts.already += 1;
-        else counts.reversed += 1;
+    run: async (reason, key) => {
+      if (!list().length) return wrong(ids, "Give at least one order id.");
+      if (!looked) {
+        const answer = await ask(reason, key, true);
+        if (!answer.ok) return outcome(answer.problem, "bad");
+        looked = { ...answer.json, asked: asked() };
+        $("dialog-confirm").textContent = `Reverse ${looked.reversed}`;
+        outcome(looked.reversed ? "This is what will be done. Nothing has been changed yet." : "There is nothing to reverse.", "");
+        return say();
       }
-      const words = `Reversed ${counts.reversed}; ${counts.already} were reversed before; ${counts.waiting} wait for a second operator; ${failed.length} failed.`;
-      if (failed.length) outcome(`${words} ${failed.slice(0, 5).join(" ")}`, "bad");
-      else finish(words);
+      const answer = await ask(reason, key, false);
+      if (!answer.ok) return outcome(answer.problem, "bad");
+      const { reversed, already, unknown, sold, approval } = answer.json;
+      const units = approval ? ` Their units wait until another operator approves ${approval}.` : "";
+      return finish(`Reversed ${reversed}; ${already} were reversed before; ${unknown} are no orders of this sale. Sold now: ${sold[1]}.${units}`);
     },
   });
 }

@@ -118,7 +118,7 @@ $("login-form").addEventListener("submit", async (event) => {
     $("token").value = "";
     usedAt = Date.now();
     enter(answer.json);
-    $("content").focus();
+    $("content").focus({ preventScroll: true });
   } else {
     $("login-error").textContent = answer.problem;
     $("token").select();

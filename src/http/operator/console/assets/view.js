@@ -116,7 +116,7 @@ function productRow(product) {
   button.type = "button";
   button.dataset.product = product.productId;
   change.append(button);
-  row.append(name, state, sold, element("td", "number"), element("td", "number"), change);
+  row.append(name, state, sold, element("td", "number wide"), element("td", "number wide"), change);
   return row;
 }
 
@@ -159,13 +159,13 @@ function refusals(all) {
 
 function actions(all) {
   $("actions-none").hidden = all.length > 0;
-  keep($("actions"), all, (action) => `${action.at} ${action.who} ${action.what} ${action.product}`, () => {
+  keep($("actions"), all, (action) => `${action.at} ${action.who} ${action.what} ${action.product} ${action.why}`, () => {
     const item = element("li");
     item.append(element("span"), element("small"));
     return item;
   }, (item, action) => {
     const of = action.product ? ` of ${action.product}` : "";
-    text(item.children[0], `${action.who} ${WHAT[action.what] ?? action.what}${of}`);
+    text(item.children[0], `${action.who} ${action.count > 1 ? `reversed ${number(action.count)} orders` : WHAT[action.what] ?? action.what}${of}`);
     const parts = [clock(action.at), action.outcome ?? "outcome not known"];
     if (action.why) parts.push(`“${action.why}”`);
     text(item.children[1], parts.join(" · "));

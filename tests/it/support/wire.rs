@@ -119,6 +119,40 @@ impl Connection {
         }
     }
 
+    /// The status of an answer that has begun, of which nothing is taken away: its head is read on.
+    ///
+    /// # Errors
+    /// No answer in time, or one that is no HTTP/1.1.
+    pub fn read_status(&mut self) -> io::Result<u16> {
+        loop {
+            if let Some(end) = find(&self.unread, b"\r\n") {
+                let line = std::str::from_utf8(&self.unread[..end]);
+                return status(line.map_err(|_| bad("head is not text"))?);
+            }
+            if self.fill()? == 0 {
+                return Err(bad("cut off head"));
+            }
+        }
+    }
+
+    /// Whether an answer in chunks comes to its end within so many pieces; whatever it says is thrown away.
+    ///
+    /// # Errors
+    /// Nothing comes for longer than the patience.
+    pub fn ends_within(&mut self, pieces: usize) -> io::Result<bool> {
+        for _ in 0..pieces {
+            if self.unread.ends_with(b"\r\n0\r\n\r\n") || self.fill()? == 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What has come and was not taken yet.
+    pub fn unread(&self) -> String {
+        String::from_utf8_lossy(&self.unread).into_owned()
+    }
+
     fn read_one(&mut self) -> io::Result<Option<Answer>> {
         let end = loop {
             if let Some(end) = find(&self.unread, b"\r\n\r\n") {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::peers;
 use crate::gate::Gate;
 use crate::http::operator::Operator;
+#[cfg(feature = "distributed")]
 use crate::ledger::Ledger;
 use crate::log::OrderLog;
 
@@ -83,21 +84,24 @@ pub async fn watch(operator: Arc<Operator>) {
 
 /// Whether the workers' ledger answers, and how far it is behind what this node has applied.
 async fn ledger(operator: &Operator) -> (Option<bool>, Option<u64>) {
-    match (&operator.shared.ledger, &operator.shared.log) {
-        #[cfg(feature = "distributed")]
-        (Ledger::Postgres(ledger), OrderLog::Kafka(log)) => {
-            let progress = tokio::time::timeout(ANSWER_MAX, ledger.progress()).await;
-            let Ok(Ok(progress)) = progress else { return (Some(false), None) };
-            let heads = log.heads();
-            let behind = heads.iter().map(|head| {
-                let written = progress.iter().find(|(partition, _)| *partition == head.partition);
-                head.next_offset.saturating_sub(written.map_or(0, |(_, offset)| *offset))
-            });
-            (Some(true), Some(behind.sum()))
-        }
+    if !operator.shared.ledger.lags() {
         // One node's ledger is views on its log.
-        _ => (None, None),
+        return (None, None);
     }
+    #[cfg(feature = "distributed")]
+    if let (Ledger::Postgres(ledger), OrderLog::Kafka(log)) =
+        (&operator.shared.ledger, &operator.shared.log)
+    {
+        let progress = tokio::time::timeout(ANSWER_MAX, ledger.progress()).await;
+        let Ok(Ok(progress)) = progress else { return (Some(false), None) };
+        let heads = log.heads();
+        let behind = heads.iter().map(|head| {
+            let written = progress.iter().find(|(partition, _)| *partition == head.partition);
+            head.next_offset.saturating_sub(written.map_or(0, |(_, offset)| *offset))
+        });
+        return (Some(true), Some(behind.sum()));
+    }
+    (None, None)
 }
 
 /// The stores as they are now.

@@ -11,6 +11,7 @@ use super::{Attack, Done};
 mod access;
 mod addresses;
 mod aftermath;
+mod console;
 mod exhaustion;
 mod incident;
 mod injection;
@@ -48,6 +49,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         injection::ATTACKS,
         smuggling::ATTACKS,
         addresses::ATTACKS,
+        console::ATTACKS,
         exhaustion::ATTACKS,
     ];
     lists.iter().chain(STORES).copied().flatten()

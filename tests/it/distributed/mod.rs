@@ -11,6 +11,7 @@ mod batches;
 mod clocks;
 mod cluster;
 mod connections;
+mod console;
 mod control;
 mod crowd;
 mod faults;

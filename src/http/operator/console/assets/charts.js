@@ -1,8 +1,10 @@
-// Small line charts in SVG over the last hour, each with its table for whoever cannot see it.
+// Small line charts in SVG over the last hour, or over as much of it as the node has run, each with its table for whoever cannot see it.
 
 const SVG = "http://www.w3.org/2000/svg";
 const HOUR_MS = 3_600_000;
-const MARGIN = { left: 46, right: 8, top: 8, bottom: 18 };
+/** What the time axis shows, in minutes: the least that holds all samples. */
+const SPANS = [5, 15, 30, 60];
+const MARGIN = { left: 54, right: 8, top: 8, bottom: 18 };
 const HEIGHT = 150;
 
 const CHARTS = [
@@ -19,6 +21,7 @@ export function short(value) {
 }
 
 export function duration(us) {
+  if (us === 0) return "0";
   if (us >= 1e6) return (us / 1e6).toFixed(2) + " s";
   if (us >= 1e4) return (us / 1e3).toFixed(0) + " ms";
   return (us / 1e3).toFixed(us >= 1e3 ? 1 : 2) + " ms";
@@ -104,11 +107,13 @@ export class Charts {
     const width = svg.getBoundingClientRect().width;
     if (!width) return;
     const end = this.samples.at(-1)?.at ?? Date.now();
+    const age = (end - (this.samples[0]?.at ?? end)) / 60_000;
+    const span = SPANS.find((minutes) => minutes >= age) ?? SPANS.at(-1);
     const values = (of) => this.samples.map((sample) => ({ at: sample.at, value: of(sample) }));
     const all = series.map(([name, of]) => ({ name, points: values(of) }));
     const known = all.flatMap(({ points }) => points.map((p) => p.value).filter((v) => v !== null));
     const top = nice(known.reduce((most, value) => Math.max(most, value), 0));
-    const x = (at) => MARGIN.left + (1 - (end - at) / HOUR_MS) * (width - MARGIN.left - MARGIN.right);
+    const x = (at) => MARGIN.left + (1 - (end - at) / (span * 60_000)) * (width - MARGIN.left - MARGIN.right);
     const y = (value) => HEIGHT - MARGIN.bottom - (value / top) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     const parts = [];
     for (const share of [0, 0.5, 1]) {
@@ -116,7 +121,7 @@ export class Charts {
       parts.push(node("path", { class: "grid", d: `M${MARGIN.left} ${at}H${width - MARGIN.right}` }));
       parts.push(node("text", { x: MARGIN.left - 6, y: at + 4, "text-anchor": "end" }, unit(top * share)));
     }
-    for (const [minutes, anchor] of [[60, "start"], [30, "middle"], [0, "end"]]) {
+    for (const [minutes, anchor] of [[span, "start"], [span / 2, "middle"], [0, "end"]]) {
       const label = minutes ? `−${minutes} min` : "now";
       parts.push(node("text", { x: x(end - minutes * 60_000), y: HEIGHT - 4, "text-anchor": anchor }, label));
     }
@@ -136,7 +141,7 @@ export class Charts {
       const value = points.at(-1)?.value ?? null;
       return `${name} ${value === null ? "none" : unit(value)}`;
     });
-    svg.setAttribute("aria-label", `${title}, last hour. Now: ${now.join(", ")}. Highest on the scale: ${unit(top)}.`);
+    svg.setAttribute("aria-label", `${title}, last ${span} minutes. Now: ${now.join(", ")}. Highest on the scale: ${unit(top)}.`);
     svg.replaceChildren(...parts);
   }
 

@@ -109,11 +109,11 @@ fn prepare(dir: &Path) -> anyhow::Result<()> {
 /// What Playwright says at its end: `  1 failed`, `  12 passed (34.5s)`.
 fn count(output: &str) -> (u64, u64) {
     let of = |word: &str| {
-        let counts = output.lines().filter_map(|line| {
+        let mut counts = output.lines().filter_map(|line| {
             let (number, rest) = line.trim().split_once(' ')?;
             rest.starts_with(word).then(|| number.parse::<u64>().ok())?
         });
-        counts.last().unwrap_or(0)
+        counts.next_back().unwrap_or(0)
     };
     (of("passed"), of("failed") + of("flaky") + of("did not run") + of("skipped"))
 }

@@ -34,7 +34,7 @@ pub const ATTACKS: &[Attack] = &[
             format!("http://{host}.evil.test"),
             format!("http://evil.test/http://{host}"),
             format!("http://{host}/"),
-            format!("{host}"),
+            host.clone(),
         ];
         for origin in &others {
             let draft = change(t, &path, &cookie).set("origin", origin);

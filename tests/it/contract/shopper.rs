@@ -59,7 +59,11 @@ fn health_description_and_unknown_paths() {
     assert_eq!(description["openapi"], "3.1.0");
     for path in description["paths"].as_object().expect("paths").keys() {
         // Whatever is described exists on one of the listeners.
-        let path = path.replace(['{', '}'], "");
+        let mut path = path.replace(['{', '}'], "");
+        if path == "/admin/events" {
+            // Its answer has no end, unless it is asked for what cannot be.
+            path.push_str("?after=nothing");
+        }
         let public = get(&path).summary();
         let operator = gate.operator("GET", &path, "", None).summary();
         assert!(

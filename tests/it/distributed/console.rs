@@ -3,13 +3,15 @@
 use super::cluster::{Cluster, wait_for};
 use super::sale::product;
 use crate::crash::books::{call, create};
+use crate::support::server::Server;
 
 #[test]
 fn a_nodes_console_shows_stores_workers_and_the_other_nodes() {
     let cluster = Cluster::new();
     let two = cluster.node("node-2");
-    let peers = format!("\n[admin]\npeers = [\"http://{}\"]\n", two.public);
-    let one = cluster.node_with("node-1", &peers);
+    let mut one = cluster.node_command("node-1");
+    one.env("FLUX_GATE__ADMIN__PEERS", format!("http://{}", two.public));
+    let one = Server::start_by(one).expect("it starts");
     let phone = product("shown");
     create(two.operator, phone, 100, 1, 0);
     let overview = || call(one.operator, "GET", "/admin/overview", "").json();

@@ -242,7 +242,7 @@ pub const BUGS: &[Bug] = &[
     Bug {
         name: "a node forgets to tell the gate what was decided",
         file: APPLIED,
-        find: "decided: &decided }",
+        find: "decided: &decided, control }",
         replace: "decided: &[] }",
     },
 ];

@@ -25,6 +25,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::log::sqlite::StartError as LogError;
 use crate::log::{Observer, OrderLog};
 use crate::receipt::Issuer;
+use crate::trace::{Tracer, TracesError};
 
 #[cfg(feature = "distributed")]
 mod distributed;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The audit trail.
     #[error(transparent)]
     Audit(#[from] audit::StoreError),
+    /// The way to the collector of traces.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -119,6 +123,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let guard = Guard::new(&config, identity.clone(), pass_keys, table_seed(&config, &identity))?;
     let guard = Arc::new(guard);
 
+    let tracer = Tracer::start(&config.traces, "node", &clock)?;
     let receipts = issuer(&config)?;
     let Parts { gate, log, ledger, live } =
         parts(&config, &identity, &guard, &clock, receipts.clone())?;
@@ -141,6 +146,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
         random,
+        tracer,
         stopping: AtomicBool::new(false),
         config,
     });
@@ -276,6 +282,7 @@ impl Running {
         self.http.drain();
         self.shared.log.stop();
         self.shared.audit.stop();
+        self.shared.tracer.stop();
         tracing::info!("stopped");
     }
 }

@@ -21,6 +21,7 @@ pub mod print;
 pub mod problem;
 pub mod schema;
 pub mod stores;
+pub mod traces;
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -60,6 +61,8 @@ pub struct Config {
     pub receipts: Receipts,
     /// Log output.
     pub log: LogOutput,
+    /// Traces.
+    pub traces: traces::Traces,
 }
 
 /// The public listener and the limits of its connections.

@@ -30,6 +30,17 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Its word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Busy => "busy",
+            Self::OverRate { .. } => "over_rate",
+        }
+    }
+}
+
 /// From where an attempt comes: keyed hashes, under a key that all nodes share, of the address (IPv4 /32,
 /// IPv6 /64) and of the device fingerprint. Absent where they are not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`refused`]: the guard's
 //!   refusals as answers; [`counters`], [`metrics`]: how often each was given;
 //! - [`trail`]: what goes into the audit trail; [`keys`]: the public keys;
-//! - [`shared`]: what all threads share.
+//! - [`shared`]: what all threads share; [`spans`]: what traces say of a request.
 
 pub mod code;
 pub mod connection;
@@ -26,6 +26,7 @@ pub mod reply;
 pub mod server;
 pub mod session;
 pub mod shared;
+pub mod spans;
 pub mod tls;
 pub mod trail;
 pub mod x509;

@@ -10,7 +10,7 @@
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
-//! receipt                         signed receipts and proofs
+//! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
 //! config  keys  signing  gcra  telemetry  clock  snapshot
 //! chain                           the digest chain of a log
 //! sale/                           the domain; uses nothing
@@ -39,5 +39,6 @@ pub mod sale;
 pub mod signing;
 pub mod snapshot;
 pub mod telemetry;
+pub mod trace;
 #[cfg(feature = "distributed")]
 pub mod worker;

@@ -98,6 +98,18 @@ pub enum Proposed {
     Lost,
 }
 
+impl Proposed {
+    /// Its word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Decided(decided) => decided.outcome.name(),
+            Self::NotSent => "not_sent",
+            Self::TimedOut => "timed_out",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// What an attempt needs of the node that it runs on.
 #[allow(async_fn_in_trait, reason = "attempts stay on the thread of their connection")]
 pub trait World {

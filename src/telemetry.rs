@@ -1,14 +1,27 @@
 //! Log output: text on a terminal, JSON elsewhere, to standard error; and panics as one log line.
 //!
-//! `RUST_LOG` chooses what is logged, as everywhere; `info` unless set.
+//! `RUST_LOG` chooses what is logged, as everywhere; `info` unless set. What libraries would log of the data
+//! that they carry is not logged, whatever it says. A line that is written for a request carries its id.
 
 use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{self as lines, JsonFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+mod format;
+pub mod request;
+
+use format::WithIds;
+
+/// Libraries that log what they carry, such as the parameters of a statement, below the level `info`.
+const CARRIERS: [&str; 1] = ["tokio_postgres"];
 
 /// The shape of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,16 +72,30 @@ where
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .parse(filter.unwrap_or_default())?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let colours = colours && format == Format::Text;
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_told));
+    let layer = tracing_subscriber::fmt::layer()
         // They would go to standard error by `eprintln!`, which panics where the log's reader has gone.
         .log_internal_errors(false)
-        .with_ansi(colours && format == Format::Text)
+        .with_ansi(colours)
         .with_writer(writer);
     Ok(match format {
-        Format::Text => builder.with_target(false).finish().into(),
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).finish().into(),
+        Format::Text => {
+            let inner = lines::format().with_target(false).with_ansi(colours);
+            registry.with(layer.event_format(WithIds { inner, format })).into()
+        }
+        Format::Json => {
+            let inner = lines::format().json().flatten_event(true).with_current_span(false);
+            let layer = layer.fmt_fields(JsonFields::new());
+            registry.with(layer.event_format(WithIds { inner, format })).into()
+        }
     })
+}
+
+/// Rule 7, whatever the filter asks for.
+fn may_be_told(line: &Metadata<'_>) -> bool {
+    let library = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= LevelFilter::INFO || !CARRIERS.contains(&library)
 }
 
 /// Replaces the hook of the standard library, so that a panic is told once, in the form of the log.
@@ -134,6 +161,49 @@ mod tests {
         let lines = logged(Format::Text, Some("debug"), log);
         assert!(lines.contains("the info") && lines.contains("the debug"));
         assert!(subscriber(Format::Text, Some("a=b=c"), false, io::stderr).is_err());
+    }
+
+    #[test]
+    fn a_line_of_a_request_carries_its_ids() {
+        let ids = |trace| Some(request::Ids { request: request::RequestId::of(7), trace });
+        let log = |trace| {
+            move || {
+                request::swap(&mut ids(trace));
+                tracing::warn!(path = "/a\"b", "refused");
+                request::swap(&mut None);
+                tracing::warn!("nobody's");
+            }
+        };
+        let of = |text: &str| -> Vec<serde_json::Value> {
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let lines = of(&logged(Format::Json, None, log(Some(0xabc))));
+        let (request_id, trace_id) = (format!("{:032x}", 7), format!("{:032x}", 0xabc));
+        assert_eq!(
+            (&lines[0]["request_id"], &lines[0]["trace_id"]),
+            (&request_id.clone().into(), &trace_id.clone().into())
+        );
+        assert_eq!(lines[0]["path"], "/a\"b");
+        assert!(lines[1]["request_id"].is_null() && lines[1]["message"] == "nobody's");
+        assert!(of(&logged(Format::Json, None, log(None)))[0]["trace_id"].is_null());
+        let text = logged(Format::Text, None, log(Some(0xabc)));
+        let first = text.lines().next().unwrap();
+        assert!(
+            first.ends_with(&format!("request_id={request_id} trace_id={trace_id}")),
+            "{first}"
+        );
+    }
+
+    /// Rule 7.
+    #[test]
+    fn what_a_library_carries_is_not_logged_whatever_is_asked_for() {
+        for filter in ["trace", "tokio_postgres=trace", "info,tokio_postgres::query=trace"] {
+            let lines = logged(Format::Json, Some(filter), || {
+                tracing::debug!(target: "tokio_postgres::query", "parameters: alice");
+                tracing::info!(target: "tokio_postgres::connection", "a notice");
+            });
+            assert!(!lines.contains("alice"), "{filter}: {lines}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::keys::records::RecordKeys;
 use crate::keys::seal::Opener;
 use crate::ledger::postgres::rows::RECORDS_MAX;
 use crate::log::kafka::{self, client};
+use crate::trace::Tracer;
 
 mod apply;
 mod consumer;
@@ -39,6 +40,7 @@ mod lag;
 pub mod metrics;
 mod status;
 mod store;
+mod traced;
 
 pub use error::WorkerError;
 pub use metrics::Metrics;
@@ -54,6 +56,7 @@ const TOPIC_RETRY: Duration = Duration::from_millis(500);
 /// A worker that runs.
 pub struct Running {
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     status_address: SocketAddr,
     stopping: Arc<AtomicBool>,
     ended: oneshot::Receiver<Result<(), WorkerError>>,
@@ -93,7 +96,8 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
     }
     let status_address = listener.local_addr()?;
     let partitions = config.kafka.partitions;
-    let metrics = Arc::new(Metrics::new(partitions));
+    let tracer = Tracer::start(&config.traces, "worker", &clock)?;
+    let metrics = Arc::new(Metrics::new(partitions, tracer.clone()));
     let stopping = Arc::new(AtomicBool::new(false));
     let keys = record_keys(config)?;
     let opener = opener(config)?;
@@ -104,6 +108,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
     let follow = {
         let (config, clock) = (config.clone(), clock.clone());
         let (metrics, stopping) = (Arc::clone(&metrics), Arc::clone(&stopping));
+        let tracer = tracer.clone();
         move || {
             await_topic(&config, &stopping)?;
             if stopping.load(Ordering::Relaxed) {
@@ -119,6 +124,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
                 metrics,
                 clock,
                 stopping,
+                tracer,
             };
             let ended = follower::run(&parts);
             parts.consumer.leave();
@@ -151,6 +157,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
     tracing::info!(%status_address, "working");
     Ok(Running {
         metrics,
+        tracer,
         status_address,
         stopping,
         ended,
@@ -186,6 +193,7 @@ impl Running {
         tracing::info!("stopping: finishing the batch");
         self.stopping.store(true, Ordering::Relaxed);
         let ended = self.ended().await;
+        self.tracer.stop();
         tracing::info!("stopped");
         ended
     }

@@ -20,10 +20,18 @@ pub const CLIENTS: &str = "FLUX_GATE__CLIENTS";
 /// Roles of API clients: `id:role+role[,…]`.
 pub const CLIENT_ROLES: &str = "FLUX_GATE__CLIENT_ROLES";
 /// Variables of other programs that are read as well, and the keys that they set.
-pub const SERVICES: [(&str, &str); 3] = [
+pub const SERVICES: [(&str, &str); 11] = [
     ("REDIS_URL", "redis.url"),
     ("KAFKA_BROKERS", "kafka.brokers"),
     ("DATABASE_URL", "postgres.url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.endpoint"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "traces.protocol"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "traces.headers"),
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "traces.ca_file"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "traces.timeout_ms"),
+    ("OTEL_SERVICE_NAME", "traces.service_name"),
+    ("OTEL_TRACES_SAMPLER", "traces.sampler"),
+    ("OTEL_TRACES_SAMPLER_ARG", "traces.ratio"),
 ];
 
 /// What the environment sets.

@@ -248,6 +248,36 @@ pub static KEYS: &[Key] = &[
     number!(audit.bytes_max, 1_048_576, 1 << 40, "size of the audit trail; the oldest goes first"),
     key!(Switch, receipts.enabled, |c| c.receipts.enabled, "accepted orders carry a receipt"),
     key!(Text, log.format, |c| log_format(c.log.format).to_owned(), "auto, text or json"),
+    key!(
+        Text,
+        traces.endpoint,
+        |c| c.traces.endpoint.clone(),
+        "collector, http(s)://host:4318 (OTEL_EXPORTER_OTLP_ENDPOINT); empty is off"
+    ),
+    key!(Text, traces.protocol, |c| c.traces.protocol.clone(), "http/protobuf alone"),
+    key!(
+        Secret,
+        traces.headers,
+        |c| c.traces.headers.is_some(),
+        "sent to the collector: name=value[,name=value]"
+    ),
+    key!(Path, traces.ca_file, |c| c.traces.ca_file.as_deref(), "certificates, PEM"),
+    number!(traces.timeout_ms, 1, 60_000, "time that a call of the collector may take"),
+    key!(Text, traces.service_name, |c| c.traces.service_name.clone(), "name of this service"),
+    key!(
+        Text,
+        traces.sampler,
+        |c| c.traces.sampler.clone(),
+        "always_on, always_off or traceidratio, each also after parentbased_"
+    ),
+    key!(Text, traces.ratio, |c| c.traces.ratio.clone(), "share that is sampled, 0 to 1"),
+    number!(
+        traces.per_second_max,
+        1,
+        10_000,
+        "sampled requests begun here, and as many of those that callers ask for"
+    ),
+    number!(traces.queue_spans_max, 64, 1_000_000, "spans that wait for the collector"),
 ];
 
 fn texts<T: ToString>(values: &[T]) -> Vec<String> {

@@ -13,10 +13,10 @@ use super::reply::{self, Coded, Reply};
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 const HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, x-device-fingerprint, x-idempotency-key, \
-     x-request-time, x-signature",
+     x-request-id, x-request-time, x-signature, traceparent, tracestate",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after",
+    "idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, x-request-id",
 );
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("600");
 

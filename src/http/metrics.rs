@@ -28,7 +28,6 @@ struct AnswerLabel {
     code: &'static str,
 }
 
-#[cfg(feature = "distributed")]
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct WordLabel {
     word: &'static str,
@@ -57,6 +56,7 @@ pub fn render(shared: &Shared) -> Coded {
     latencies(shared, &mut registry);
     certificates(shared, &mut registry);
     stock(shared, &mut registry);
+    traces(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
     let ready = Gauge::<i64>::default();
@@ -142,6 +142,22 @@ fn certificates(shared: &Shared, registry: &mut Registry) {
     }
     let help = "Until when the listener's certificate is good, in seconds since 1970";
     registry.register_with_unit("certificate_expiry_timestamp", help, Unit::Seconds, expiry);
+}
+
+/// Only where there are traces.
+fn traces(shared: &Shared, registry: &mut Registry) {
+    let Some(counts) = shared.tracer.counts() else { return };
+    let words = |counted: &[(&'static str, u64)]| {
+        let family = Family::<WordLabel, Counter>::default();
+        for (word, count) in counted {
+            family.get_or_create(&WordLabel { word }).inc_by(*count);
+        }
+        family
+    };
+    let spans = words(&counts.spans());
+    registry.register("trace_spans", "Spans, by what became of them", spans);
+    let requests = words(&counts.requests());
+    registry.register("trace_requests", "Requests that were sampled or over the limit", requests);
 }
 
 fn stock(shared: &Shared, registry: &mut Registry) {

@@ -21,6 +21,7 @@ use crate::ledger::{self, EventKind, LedgerError, Lookup};
 use crate::log::{Append, NotAppended};
 use crate::place_order::{Answer, Attempt, place_order};
 use crate::sale::{BuyerRef, Duplicate, DuplicateReason, OrderId, OrderStatus, Record};
+use crate::trace;
 
 /// Longest time that a feed call waits for something new, in seconds.
 pub const FEED_WAIT_SECONDS_MAX: u64 = 30;
@@ -40,6 +41,7 @@ pub async fn place(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded 
 
 async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -> Coded {
     let passed = {
+        let _step = trace::step("guard");
         let passes = &mut thread.passes.borrow_mut();
         thread.shared.guard.order(passes, &received.view(), now)
     };
@@ -55,6 +57,12 @@ async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -
         origin: order.origin,
     };
     let answer = place_order(&thread.node, &attempt).await;
+    let _step = trace::step("answer");
+    // A product that is not there is whatever its caller has written.
+    if answer != Answer::UnknownProduct {
+        trace::note("flux_gate.product", || trace::span::Value::Id(attempt.product.to_string()));
+        trace::note("flux_gate.order_id", || trace::span::Value::Id(attempt.order_id.to_string()));
+    }
     let coded = match answer {
         Answer::Closed => closed(thread, &attempt).await,
         answer => {

@@ -21,10 +21,11 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{health, keys, orders, products, refused, session};
+use super::{health, keys, orders, products, refused, session, spans};
 use crate::audit::Recorder;
 use crate::guard::{Now, PassCache, Request};
 use crate::place_order::Node;
+use crate::trace::Requests;
 
 /// What the requests of one thread share.
 pub struct PublicThread {
@@ -36,6 +37,8 @@ pub struct PublicThread {
     pub passes: RefCell<PassCache>,
     /// Answers built once.
     pub prepared: Prepared,
+    /// The ids and traces of this thread's requests.
+    pub requests: Requests,
     /// What this thread counts.
     pub counters: Arc<Counters>,
     /// This thread's way to the audit trail.
@@ -91,6 +94,7 @@ impl PublicThread {
             under_way_max: http.attempts_max.div_ceil(shared.counters.len()).max(1),
             prepared: Prepared::default(),
             recorder: shared.audit.recorder(),
+            requests: Requests::new(shared.tracer.clone(), shared.random_16()),
             passes: RefCell::new(passes),
             shared,
             node,
@@ -110,9 +114,15 @@ pub async fn respond(
     peer: IpAddr,
     request: http::Request<Incoming>,
 ) -> Reply {
+    let scope = thread.requests.begin(request.headers(), || spans::name(&request));
+    scope.run(answer(thread, peer, request)).await
+}
+
+async fn answer(thread: Rc<PublicThread>, peer: IpAddr, request: http::Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     let Coded { code, mut reply } = handle(&thread, peer, &head, body).await;
     thread.counters.count(code);
+    spans::answered(&head.method, &mut reply, Some(code));
     if let Some(origin) = thread.cors.allowed(&head.headers) {
         Cors::open(&mut reply, origin);
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
@@ -29,8 +30,10 @@ use super::operator::trail::Peer;
 use super::operator::{self, Operator};
 use super::public::{self, PublicThread};
 use super::shared::Shared;
+use super::spans;
 use crate::config;
 use crate::place_order::Node;
+use crate::trace::Requests;
 
 /// Pause after an accept that failed (out of file descriptors, most likely), in milliseconds.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -280,6 +283,7 @@ async fn serve_operator(
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
     tokio::task::spawn_local(keep_live(shared.clone()));
     let desk = Desk::start(shared.log.handle());
+    let requests = Rc::new(Requests::new(shared.tracer.clone(), shared.random_16()));
     let operator = Arc::new(Operator {
         recorder: shared.audit.recorder(),
         shared: shared.clone(),
@@ -301,16 +305,25 @@ async fn serve_operator(
                     continue;
                 }
                 let (connections, shared) = (connections.clone(), shared.clone());
-                let (router, tls) = (router.clone(), tls.clone());
+                let (router, tls, requests) = (router.clone(), tls.clone(), requests.clone());
                 tokio::task::spawn_local(async move {
                     let limits = &shared.config.http;
                     connection::serve(connections, stream, tls, limits, |watch| {
                         let router = TowerToHyperService::new(router);
-                        service_fn(move |mut request: http::Request<_>| {
+                        service_fn(move |mut request: http::Request<Incoming>| {
                             let under_way = watch.request();
                             request.extensions_mut().insert(Peer(peer.ip()));
+                            let scope =
+                                requests.begin(request.headers(), spans::operator_name);
+                            let method = request.method().clone();
                             let reply = hyper::service::Service::call(&router, request);
-                            async move { reply.await.map(|reply| under_way.through(reply)) }
+                            scope.run(async move {
+                                let mut reply = reply.await;
+                                if let Ok(reply) = &mut reply {
+                                    spans::answered(&method, reply, None);
+                                }
+                                reply.map(|reply| under_way.through(reply))
+                            })
                         })
                     })
                     .await;

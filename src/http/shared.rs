@@ -15,6 +15,7 @@ use crate::log::{Applied, LogTime, OrderLog};
 use crate::place_order::END_SEEN_AGE_US_MAX;
 use crate::receipt::Issuer;
 use crate::sale::ProductId;
+use crate::trace::Tracer;
 
 use super::counters::Counters;
 
@@ -46,6 +47,8 @@ pub struct Shared {
     pub certificates: Vec<(&'static str, u64)>,
     /// Fills a buffer with random bytes.
     pub random: fn(&mut [u8]),
+    /// The way of spans to the collector.
+    pub tracer: Tracer,
     /// Set when the program begins to stop.
     pub stopping: AtomicBool,
 }

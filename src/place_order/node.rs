@@ -11,6 +11,10 @@ use crate::keys::IdentityKeys;
 use crate::log::{Append, Applied, LogHandle, LogTime};
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{BuyerRef, ProductId, SaleState};
+use crate::trace;
+
+/// The attribute with the word for what came of a step.
+const OUTCOME: &str = "flux_gate.outcome";
 
 /// Attempts of one thread that wait for a unit; a further one is answered "busy" at once.
 pub const UNIT_WAITERS_MAX: usize = 10_000;
@@ -75,7 +79,10 @@ impl World for Node {
     }
 
     async fn admit(&self, product: &ProductId, buyer: &BuyerRef, origin: Origin) -> Verdict {
-        self.gate.admit(product, buyer, origin, self.clock.monotonic_us()).await
+        let step = trace::step("gate");
+        let verdict = self.gate.admit(product, buyer, origin, self.clock.monotonic_us()).await;
+        step.note(OUTCOME, verdict.word());
+        verdict
     }
 
     fn release(&self, product: &ProductId, buyer: &BuyerRef) {
@@ -83,14 +90,22 @@ impl World for Node {
     }
 
     async fn propose(&self, append: Append, wait_us: u64) -> Proposed {
-        let Ok(undecided) = self.log.append(append) else {
-            return Proposed::NotSent;
+        let step = trace::writing("log");
+        let proposed = match self.log.append(append) {
+            Err(_not_appended) => Proposed::NotSent,
+            Ok(undecided) => {
+                match tokio::time::timeout(Duration::from_micros(wait_us), undecided).await {
+                    Ok(Ok(decided)) => Proposed::Decided(decided),
+                    Ok(Err(_lost)) => Proposed::Lost,
+                    Err(_elapsed) => Proposed::TimedOut,
+                }
+            }
         };
-        match tokio::time::timeout(Duration::from_micros(wait_us), undecided).await {
-            Ok(Ok(decided)) => Proposed::Decided(decided),
-            Ok(Err(_lost)) => Proposed::Lost,
-            Err(_elapsed) => Proposed::TimedOut,
+        step.note(OUTCOME, proposed.word());
+        if let Proposed::Decided(decided) = &proposed {
+            step.note("flux_gate.offset", decided.offset);
         }
+        proposed
     }
 
     async fn next_batch(&self, wait_us: u64) -> bool {
@@ -98,6 +113,7 @@ impl World for Node {
             return false;
         }
         let _place = Place::take(&self.unit_waiters);
+        let _step = trace::step("wait for a unit");
         tokio::time::timeout(Duration::from_micros(wait_us), self.log.next_batch()).await.is_ok()
     }
 }

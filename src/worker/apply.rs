@@ -170,8 +170,14 @@ impl<'o> Filling<'o> {
         self.records
     }
 
-    /// Applies the message at the partition's `next_offset`. `link` has any outcome.
-    pub(super) fn apply(&mut self, partition: &mut Partition, link: &Link<'_>, content: Content) {
+    /// Applies the message at the partition's `next_offset`, and says what it came to. `link` has any
+    /// outcome.
+    pub(super) fn apply(
+        &mut self,
+        partition: &mut Partition,
+        link: &Link<'_>,
+        content: Content,
+    ) -> &'static str {
         let from = partition.next_offset;
         self.ways.entry(partition.number).or_insert(Way { from, events: 0 });
         self.records += 1;
@@ -191,6 +197,7 @@ impl<'o> Filling<'o> {
                 digest: partition.digest,
             });
         }
+        outcome
     }
 
     /// The rows that follow from what a record came to.

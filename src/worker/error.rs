@@ -26,6 +26,9 @@ pub enum WorkerError {
         /// What to do.
         mend: &'static str,
     },
+    /// The way to the collector of traces.
+    #[error(transparent)]
+    Traces(#[from] crate::trace::TracesError),
     /// The address of Redis, or its certificates.
     #[error("redis.loader_url: {0}")]
     Redis(#[from] EndpointError),

@@ -22,11 +22,13 @@ use super::dead_letters::Letter;
 use super::error::WorkerError;
 use super::metrics::Metrics;
 use super::store::{Bounds, Done, Job, Store};
+use super::traced::{Order, Traced};
 use crate::clock::Clock;
 use crate::keys::records::RecordKeys;
 use crate::keys::seal::Opener;
 use crate::log::kafka::message::{self, Read};
 use crate::snapshot::Snapshot;
+use crate::trace::Tracer;
 
 /// How long a batch gathers that is not full, in microseconds: a transaction for each order would cost more
 /// than the orders.
@@ -53,6 +55,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) stopping: Arc<AtomicBool>,
+    pub(super) tracer: Tracer,
 }
 
 /// Runs until it is told to stop, then finishes its batch and leaves the group.
@@ -76,6 +79,8 @@ struct Follower<'p> {
     batch: Gathering<'p>,
     /// Whether a batch is with the store.
     writing: bool,
+    /// Its records that are traced, and those of the batch that is being filled.
+    traced: Traced,
     /// Whether the log did not go on as it should since the last batch that was written: a second time is
     /// an error.
     stumbled: bool,
@@ -107,6 +112,7 @@ impl<'p> Follower<'p> {
             unproven: BTreeSet::new(),
             batch: Gathering::new(parts),
             writing: false,
+            traced: Traced::new(parts.tracer.clone(), parts.clock.clone()),
             stumbled: false,
             failures: 0,
             told_us: None,
@@ -205,6 +211,7 @@ impl<'p> Follower<'p> {
         if offset != expected {
             return self.gap(number, expected, offset);
         }
+        let read_at = self.traced.begin(message);
         let content = match message::read(message, &self.parts.keys, self.parts.partitions) {
             Read::Record { entry, .. } => Content::Record(entry.into()),
             Read::Undecodable { reason } => {
@@ -219,7 +226,11 @@ impl<'p> Follower<'p> {
         if self.batch.filling.records() == 0 {
             self.batch.since_us = self.parts.clock.monotonic_us();
         }
-        self.batch.filling.apply(partition, &link, content);
+        let order = read_at.and_then(|_| Order::of(&content));
+        let outcome = self.batch.filling.apply(partition, &link, content);
+        if let (Some(read_at), Some(order)) = (read_at, order) {
+            self.traced.applied(read_at, &order, (number, offset), outcome);
+        }
         Ok(())
     }
 
@@ -273,6 +284,7 @@ impl<'p> Follower<'p> {
             std::mem::replace(&mut self.batch, Gathering::new(self.parts));
         let filled = filling.finish(&self.held);
         self.parts.store.begin(Job::Write { filled, letters });
+        self.traced.write();
         self.writing = true;
     }
 
@@ -303,6 +315,7 @@ impl<'p> Follower<'p> {
     }
 
     fn count(&mut self, filled: &Filled, letters: usize) {
+        self.traced.written();
         (self.stumbled, self.failures) = (false, 0);
         let metrics = &self.parts.metrics;
         let add = |counter: &std::sync::atomic::AtomicU64, count: usize| {
@@ -354,6 +367,7 @@ impl<'p> Follower<'p> {
 
     /// Forgets all states and the batch that was made of them.
     fn forget(&mut self) {
+        self.traced.forget();
         self.held.clear();
         self.unproven.clear();
         self.batch = Gathering::new(self.parts);

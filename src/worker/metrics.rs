@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::trace::Tracer;
+
 /// The numbers of one worker. All threads write, the status listener reads.
 #[derive(Debug)]
 pub struct Metrics {
@@ -23,6 +25,7 @@ pub struct Metrics {
     pub failures: AtomicU64,
     /// When the last batch was committed, Unix milliseconds; 0 is never.
     pub committed_at_ms: AtomicU64,
+    tracer: Tracer,
 }
 
 /// The numbers of one partition.
@@ -36,8 +39,8 @@ struct PartitionMetrics {
 }
 
 impl Metrics {
-    /// Of a log with so many partitions.
-    pub fn new(partitions: u32) -> Self {
+    /// Of a log with so many partitions, and of the spans that are sent.
+    pub fn new(partitions: u32, tracer: Tracer) -> Self {
         Self {
             partitions: (0..partitions).map(|_| PartitionMetrics::default()).collect(),
             ready: AtomicBool::new(false),
@@ -48,6 +51,7 @@ impl Metrics {
             unopened: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             committed_at_ms: AtomicU64::new(0),
+            tracer,
         }
     }
 
@@ -133,6 +137,11 @@ impl Metrics {
         metric("end_offset", "gauge", "The end of the log", &end);
         let lag = each(PartitionMetrics::lag);
         metric("lag_records", "gauge", "Records that are not in the ledger yet", &lag);
+        if let Some(counts) = self.tracer.counts() {
+            let spans = counts.spans().map(|(word, n)| (format!("{{word=\"{word}\"}}"), n));
+            let help = "Spans, by what became of them";
+            metric("trace_spans_total", "counter", help, &spans);
+        }
         text
     }
 }
@@ -150,7 +159,7 @@ mod tests {
 
     #[test]
     fn lag_is_that_of_the_assigned_partitions() {
-        let metrics = Metrics::new(3);
+        let metrics = Metrics::new(3, Tracer::default());
         for partition in 0..3 {
             metrics.ends_at(partition, 100);
             metrics.advance(partition, 90 + partition as u64);

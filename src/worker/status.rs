@@ -148,7 +148,7 @@ mod tests {
 
     fn status(tokens: &[&str]) -> Status {
         Status {
-            metrics: Arc::new(Metrics::new(1)),
+            metrics: Arc::new(Metrics::new(1, crate::trace::Tracer::default())),
             clock: Clock::manual(0),
             tokens: tokens.iter().map(|token| sha256(token.as_bytes())).collect(),
         }

@@ -19,3 +19,4 @@ mod program;
 mod simulation;
 mod support;
 mod tidy;
+mod traces;

@@ -11,11 +11,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::native::{self, RawHeader};
+use super::native;
 use crate::chain::Link;
 use crate::keys::records::{Author, BadVoucher, NONCE_BYTES, Nonce, RecordKeys};
 use crate::sale::record::RECORD_BYTES_MAX;
 use crate::sale::{DecodeError, LogEntry, ProductId, Record};
+use crate::trace::{TRACEPARENT, TraceContext};
 
 /// The header with the record's nonce: [`NONCE_BYTES`] bytes, never used again.
 pub const NONCE_HEADER: &str = "fg-n";
@@ -62,7 +63,7 @@ pub enum Undecodable {
     #[error("its time is not the time at which the broker appended it")]
     Time,
     /// The headers.
-    #[error("its headers are not a nonce and a voucher")]
+    #[error("its headers are not a nonce and a voucher, and perhaps a place in a trace")]
     Headers,
     /// Nobody vouches for it.
     #[error("nobody vouches for it: {0}")]
@@ -92,16 +93,34 @@ impl Undecodable {
     }
 }
 
+/// The headers of a message, by name and value, whatever their bytes are.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordHeaders<'m> {
+    /// The first.
+    pub nonce: (&'m [u8], &'m [u8]),
+    /// The second.
+    pub voucher: (&'m [u8], &'m [u8]),
+    /// Perhaps a third, perhaps without a value.
+    pub third: Option<(&'m [u8], Option<&'m [u8]>)>,
+}
+
 /// A message as it comes from the topic.
 pub trait Incoming: Message {
-    /// Its headers, by name and value, if there are just two.
-    fn two_headers(&self) -> Option<[(&[u8], &[u8]); 2]>;
+    /// Its headers if there are two, or two and one more.
+    fn record_headers(&self) -> Option<RecordHeaders<'_>>;
 }
 
 impl Incoming for BorrowedMessage<'_> {
-    fn two_headers(&self) -> Option<[RawHeader<'_>; 2]> {
-        native::two_headers(self)
+    fn record_headers(&self) -> Option<RecordHeaders<'_>> {
+        native::headers(self)
     }
+}
+
+/// Where its writer was in a trace, as the third header says. Nobody vouches for it: whoever may write to the
+/// topic may have put it there, so it is for traces alone.
+pub fn trace_place<M: Incoming>(message: &M) -> Option<TraceContext> {
+    let (_, value) = message.record_headers()?.third?;
+    TraceContext::parse(value?).filter(|place| place.sampled)
 }
 
 /// Reads a message of a topic with so many partitions.
@@ -174,10 +193,15 @@ pub fn link<'m, M: Message>(message: &'m M, outcome: &'m str) -> Link<'m> {
     }
 }
 
-/// The two headers, if there are just these two, in this order.
+/// The two headers, if there are just these two, in this order; behind them there may be [`TRACEPARENT`],
+/// whatever its value is.
 fn nonce_and_voucher(message: &impl Incoming) -> Option<(Nonce, &[u8])> {
-    let [(first, nonce), (second, voucher)] = message.two_headers()?;
+    let RecordHeaders { nonce: (first, nonce), voucher: (second, voucher), third } =
+        message.record_headers()?;
     if first != NONCE_HEADER.as_bytes() || second != VOUCHER_HEADER.as_bytes() {
+        return None;
+    }
+    if third.is_some_and(|(name, _)| name != TRACEPARENT.as_bytes()) {
         return None;
     }
     let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;

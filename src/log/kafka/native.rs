@@ -13,12 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
-/// A header's name and value, whatever its bytes are.
-pub(super) type RawHeader<'m> = (&'m [u8], &'m [u8]);
+use super::message::RecordHeaders;
 
-/// The headers of a message if there are just two. (The wrapper panics at a name that is not UTF-8, which
-/// anybody who may write to the topic can send.)
-pub(super) fn two_headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<[RawHeader<'m>; 2]> {
+/// The headers of a message if there are two or three; a third one may have no value. (The wrapper panics
+/// at a name that is not UTF-8, which anybody who may write to the topic can send.)
+pub(super) fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<RecordHeaders<'m>> {
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive, and owns the headers that are found.
     let error = unsafe { c::rd_kafka_message_headers(message.ptr(), &mut headers) };
@@ -26,7 +25,8 @@ pub(super) fn two_headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<[RawHe
         return None;
     }
     // SAFETY: found above.
-    if unsafe { c::rd_kafka_header_cnt(headers) } != 2 {
+    let count = unsafe { c::rd_kafka_header_cnt(headers) };
+    if !(2..=3).contains(&count) {
         return None;
     }
     let header = |index| {
@@ -34,16 +34,25 @@ pub(super) fn two_headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<[RawHe
         // SAFETY: the headers are alive; the library writes where name and value lie in them.
         let error =
             unsafe { c::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size) };
-        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() || value.is_null()
-        {
+        if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
             return None;
         }
-        // SAFETY: a name ends with a zero byte, a value has `size` bytes; both live as long as the message.
-        Some(unsafe {
-            (CStr::from_ptr(name).to_bytes(), std::slice::from_raw_parts(value.cast::<u8>(), size))
-        })
+        // SAFETY: a name ends with a zero byte and lives as long as the message.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        // SAFETY: a value that is there has `size` bytes and lives as long as the message.
+        let value = (!value.is_null())
+            .then(|| unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) });
+        Some((name, value))
     };
-    Some([header(0)?, header(1)?])
+    let with_value = |index| {
+        let (name, value) = header(index)?;
+        Some((name, value?))
+    };
+    let third = match count {
+        2 => None,
+        _ => Some(header(2)?),
+    };
+    Some(RecordHeaders { nonce: with_value(0)?, voucher: with_value(1)?, third })
 }
 
 /// A topic as the cluster has it now.

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::keys::records::Nonce;
 use crate::log::NotAppended;
 use crate::sale::ProductId;
+use crate::trace::{TRACEPARENT, TraceContext};
 
 /// How long the end waits for records that are on their way.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,6 +40,8 @@ pub(super) struct Message<'a> {
     pub value: &'a [u8],
     pub nonce: &'a Nonce,
     pub voucher: &'a [u8],
+    /// Where its request is in a trace that is sampled.
+    pub trace: Option<TraceContext>,
     /// When it was made, by the process's monotonic clock.
     pub now_us: u64,
 }
@@ -50,6 +53,7 @@ pub(super) struct Kept {
     /// The value, and behind it the voucher.
     bytes: Box<[u8]>,
     value_bytes: usize,
+    trace: Option<TraceContext>,
     made_us: u64,
 }
 
@@ -185,10 +189,13 @@ impl Pipe {
     }
 
     fn produce(&self, message: &Message<'_>) -> Result<(), NotAppended> {
-        let Message { product, partition, value, nonce, voucher, .. } = message;
-        let headers = OwnedHeaders::new_with_capacity(2)
+        let Message { product, partition, value, nonce, voucher, trace, .. } = message;
+        let mut headers = OwnedHeaders::new_with_capacity(2 + usize::from(trace.is_some()))
             .insert(Header { key: NONCE_HEADER, value: Some(&nonce[..]) })
             .insert(Header { key: VOUCHER_HEADER, value: Some(*voucher) });
+        if let Some(place) = trace {
+            headers = headers.insert(Header { key: TRACEPARENT, value: Some(&place.write()) });
+        }
         let record = BaseRecord::to(&self.topic)
             .partition(*partition)
             .key(product.as_str())
@@ -210,15 +217,16 @@ impl Pipe {
 
 impl Kept {
     fn new(message: &Message<'_>) -> Self {
-        let Message { product, value, nonce, voucher, now_us, .. } = *message;
+        let Message { product, value, nonce, voucher, trace, now_us, .. } = *message;
         let bytes = [value, voucher].concat().into_boxed_slice();
-        Self { product, nonce: *nonce, bytes, value_bytes: value.len(), made_us: now_us }
+        Self { product, nonce: *nonce, bytes, value_bytes: value.len(), trace, made_us: now_us }
     }
 
     fn message(&self, partition: i32) -> Message<'_> {
         let (value, voucher) = self.bytes.split_at(self.value_bytes);
-        let Self { product, nonce, made_us, .. } = self;
-        Message { product: *product, partition, value, nonce, voucher, now_us: *made_us }
+        let Self { product, nonce, trace, made_us, .. } = self;
+        let (product, trace, now_us) = (*product, *trace, *made_us);
+        Message { product, partition, value, nonce, voucher, trace, now_us }
     }
 }
 
@@ -260,9 +268,12 @@ impl ProducerContext for Reports {
 mod tests {
     use super::*;
 
+    const PLACE: TraceContext = TraceContext { trace_id: 1, span_id: 2, sampled: true };
+
     fn message<'a>(now_us: u64, nonce: &'a Nonce) -> Message<'a> {
         let product = "phone".parse().expect("a product id");
-        Message { product, partition: 0, value: b"value", nonce, voucher: b"voucher", now_us }
+        let (value, voucher) = (b"value", b"voucher");
+        Message { product, partition: 0, value, nonce, voucher, trace: Some(PLACE), now_us }
     }
 
     /// A pipe to brokers that are not there.
@@ -276,8 +287,10 @@ mod tests {
     fn what_is_kept_is_what_was_to_be_sent() {
         let nonce = [7; 16];
         let kept = Kept::new(&message(3, &nonce));
-        let Message { product, partition, value, nonce: same, voucher, now_us } = kept.message(0);
+        let Message { product, partition, value, nonce: same, voucher, trace, now_us } =
+            kept.message(0);
         assert_eq!((product.as_str(), partition, now_us), ("phone", 0, 3));
+        assert_eq!(trace, Some(PLACE));
         assert_eq!((value, voucher, same), (&b"value"[..], &b"voucher"[..], &nonce));
     }
 

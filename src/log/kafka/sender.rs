@@ -19,6 +19,7 @@ use crate::log::delivery::Ticket;
 use crate::log::{NotAppended, Queued};
 use crate::sale::Record;
 use crate::sale::record::RECORD_BYTES_MAX;
+use crate::trace;
 
 /// The first bytes of all nonces of this process.
 pub(super) type NoncePrefix = [u8; 8];
@@ -125,7 +126,9 @@ impl Sender {
             .and_then(|()| {
                 let partition = partition_of(&append.product, outbox.partitions);
                 let product = append.product;
-                let message = Message { product, partition, value, nonce: &nonce, voucher, now_us };
+                let trace = trace::place();
+                let nonce = &nonce;
+                let message = Message { product, partition, value, nonce, voucher, trace, now_us };
                 outbox.pipe.send(&message)
             });
         if sent.is_err() {

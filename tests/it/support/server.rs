@@ -185,7 +185,7 @@ fn arguments(dir: &Path, config: &str) -> anyhow::Result<Vec<PathBuf>> {
 pub fn clean(command: &mut Command) {
     // Nothing of the developer's own environment may change what is tested.
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("FLUX_GATE") {
+        if ["FLUX_GATE", "OTEL_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
             command.env_remove(name);
         }
     }

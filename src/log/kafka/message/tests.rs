@@ -13,13 +13,18 @@ const TIME_MS: i64 = 1_700_000_000_000;
 const NONCE: Nonce = [9; NONCE_BYTES];
 
 impl Incoming for OwnedMessage {
-    fn two_headers(&self) -> Option<[RawHeader<'_>; 2]> {
-        let headers = self.headers().filter(|headers| headers.count() == 2)?;
+    fn record_headers(&self) -> Option<RecordHeaders<'_>> {
+        let headers = self.headers().filter(|headers| (2..=3).contains(&headers.count()))?;
         let header = |index| {
             let Header { key, value } = headers.get(index);
-            Some((key.as_bytes(), value?))
+            (key.as_bytes(), value)
         };
-        Some([header(0)?, header(1)?])
+        let with_value = |index| {
+            let (name, value) = header(index);
+            Some((name, value?))
+        };
+        let third = (headers.count() == 3).then(|| header(2));
+        Some(RecordHeaders { nonce: with_value(0)?, voucher: with_value(1)?, third })
     }
 }
 
@@ -125,6 +130,36 @@ fn an_altered_part_makes_it_undecodable() {
     assert_eq!(altered(&|parts| parts.headers[0].1.as_mut().unwrap().push(0)), "headers");
     assert_eq!(altered(&|parts| parts.headers[0].1.as_mut().unwrap()[3] ^= 1), "voucher");
     assert_eq!(altered(&|parts| parts.headers[1].1.as_mut().unwrap()[9] ^= 1), "voucher");
+}
+
+/// What decides is the same with and without it: whoever can add it to a record changes nothing.
+#[test]
+fn a_place_in_a_trace_is_a_hint_that_decides_nothing() {
+    const PLACE: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let with = |value: Option<&[u8]>| {
+        let mut parts = Parts::record(&proposal());
+        parts.headers.push((TRACEPARENT, value.map(<[u8]>::to_vec)));
+        parts
+    };
+    let read = |parts: Parts| trace_place(&parts.message());
+    let place = read(with(Some(PLACE))).expect("a place");
+    assert_eq!((&place.write()[..], place.sampled), (PLACE, true));
+    let huge = [PLACE, &[b'x'; 10_000]].concat();
+    let unsampled = [&PLACE[..54], b"0"].concat();
+    for nothing in [None, Some(&b""[..]), Some(&b"\xff\0"[..]), Some(&huge[..]), Some(&unsampled)] {
+        assert_eq!(with(nothing).why_not(), "a record");
+        assert_eq!(read(with(nothing)), None);
+    }
+    assert_eq!(with(Some(PLACE)).why_not(), "a record");
+    let two = || {
+        let mut parts = with(Some(PLACE));
+        parts.headers.push((TRACEPARENT, Some(PLACE.to_vec())));
+        parts
+    };
+    assert_eq!((two().why_not(), read(two())), ("headers", None));
+    let mut first = with(Some(PLACE));
+    first.headers.rotate_right(1);
+    assert_eq!(first.why_not(), "headers");
 }
 
 /// Rule 1: whoever may write to Kafka cannot raise a capacity, nor move a record to another product.

@@ -175,3 +175,49 @@ impl KeyValue {
         Self { key: key.to_owned(), value: Some(value) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::context::TraceContext;
+    use crate::trace::span;
+
+    /// What the messages of opentelemetry-proto 1.x have read as the span below: its reader is another
+    /// program, so that a wrong number of a field here would show.
+    const READ_ELSEWHERE: &str = "\
+        0ada010a180a160a0c736572766963652e6e616d6512060a0473686f7012bd010a0e0a09666c75782d67617465\
+        12013112aa010a100102030405060708090a0b0c0d0e0f1012081112131415161718220821222324252627282a\
+        066c656467657230053901002a36fe9c97174102002a36fe9c97174a200a11666c75785f676174652e6f757463\
+        6f6d65120b0a09636f6e6669726d65644a170a10666c75785f676174652e6f6666736574120318ac026a210a10\
+        000000000000000000000000000000aa120800000000000000bb35010300007a021802850101030000";
+
+    fn request() -> ExportTraceServiceRequest {
+        let place = TraceContext { trace_id: 0xaa, span_id: 0xbb, sampled: true };
+        let span = span::Span {
+            trace_id: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10,
+            span_id: 0x1112_1314_1516_1718,
+            parent_id: 0x2122_2324_2526_2728,
+            parent_is_remote: true,
+            link: Some(place),
+            name: "ledger",
+            kind: span::Kind::Consumer,
+            start_ns: 1_700_000_000_000_000_001,
+            end_ns: 1_700_000_000_000_000_002,
+            attributes: vec![
+                ("flux_gate.outcome", "confirmed".into()),
+                ("flux_gate.offset", 300.into()),
+            ],
+            failed: true,
+        };
+        let scope = InstrumentationScope { name: "flux-gate".into(), version: "1".into() };
+        let resource = Resource { attributes: vec![KeyValue::text("service.name", "shop")] };
+        let scope_spans = vec![ScopeSpans { scope: Some(scope), spans: vec![span.into()] }];
+        let resource = Some(resource);
+        ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { resource, scope_spans }] }
+    }
+
+    #[test]
+    fn the_wire_is_that_of_opentelemetry() {
+        assert_eq!(hex::encode(request().encode_to_vec()), READ_ELSEWHERE);
+    }
+}

@@ -264,6 +264,11 @@ impl Cluster {
         self.start_worker(name, &self.worker_config())
     }
 
+    /// Starts a worker with more lines in its configuration.
+    pub fn worker_with(&self, name: &str, more: &str) -> Worker {
+        self.start_worker(name, &(self.worker_config() + more))
+    }
+
     /// Starts a worker that reaches its stores by way of the proxies.
     pub fn proxied_worker(&self, name: &str) -> Worker {
         self.start_worker(name, &self.worker_config_by(&self.topic, Some(self.proxies())))

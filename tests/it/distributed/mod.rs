@@ -22,5 +22,6 @@ mod proxy;
 mod rolling;
 mod sale;
 mod stack;
+mod traces;
 mod worker;
 mod world;

@@ -38,6 +38,7 @@ const MODULES: &[&str] = &[
     "signing",
     "snapshot",
     "telemetry",
+    "trace",
 ];
 /// How many more seeds are run after the first that finds something, to see which rules fall.
 const SURVEY: u64 = 100;

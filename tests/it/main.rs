@@ -16,6 +16,7 @@ mod faults;
 mod fuzz_replay;
 mod incident;
 mod program;
+mod secrets;
 mod simulation;
 mod support;
 mod tidy;

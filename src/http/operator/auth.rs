@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -171,7 +171,7 @@ async fn require(
     let is_use = !["/admin/events", "/admin/overview"].contains(&request.uri().path());
     let Some(caller) = caller(operator, &credential, is_use) else {
         trail::denied(operator, &request, RefusalKind::BadToken, None);
-        tracing::warn!(path = request.uri().path(), "operator call without a valid token");
+        tracing::warn!(path = route(&request), "operator call without a valid token");
         let detail = "send the operator's token as Authorization: Bearer …";
         return reply::problem_because(Code::Unauthorized, detail)
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -185,6 +185,11 @@ async fn require(
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(credential);
     next.run(request).await
+}
+
+/// The route that a call is for. Not its path: whoever has no token can put anything there (rule 7).
+fn route(request: &Request) -> &str {
+    request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str)
 }
 
 #[cfg(test)]

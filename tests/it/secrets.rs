@@ -28,16 +28,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The collector's token: it must go there, and nowhere else.
 pub const COLLECTORS_TOKEN: &str = "Mark-Collectors-Token-90ab";
 
+/// All requests are traced, and the collector wants a token.
+pub fn traces() -> String {
+    format!(
+        "sampler = \"always_on\"\nper_second_max = 10000\n\
+         headers = \"authorization=Bearer%20{COLLECTORS_TOKEN}\""
+    )
+}
+
 /// A server whose whole output goes to files.
-struct Quiet {
+pub struct Quiet {
     child: Child,
     out: PathBuf,
-    public: SocketAddr,
-    operator: SocketAddr,
+    /// Where shoppers call.
+    pub public: SocketAddr,
+    /// Where operators call.
+    pub operator: SocketAddr,
 }
 
 impl Quiet {
-    fn start(mut command: Command, out: &Path) -> Self {
+    /// Starts it.
+    pub fn start(mut command: Command, out: &Path) -> Self {
         let file = File::create(out).expect("a file");
         command.stdout(file.try_clone().expect("a handle")).stderr(file);
         let mut child = command.spawn().expect("it can be started");
@@ -56,7 +67,7 @@ impl Quiet {
     }
 
     /// SIGTERM; what it has said.
-    fn stop(mut self) -> Vec<u8> {
+    pub fn stop(mut self) -> Vec<u8> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
         assert!(self.child.wait().expect("its end").success());
@@ -65,7 +76,7 @@ impl Quiet {
 }
 
 /// An address behind its name, in either form of the log.
-fn address(said: &str, name: &str) -> Option<SocketAddr> {
+pub fn address(said: &str, name: &str) -> Option<SocketAddr> {
     let (_, after) = said.split_once(name)?;
     let text = after.trim_start_matches(['"', ':', '=']);
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
@@ -82,16 +93,16 @@ impl Stage {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let collector = Collector::start(Manner::Takes);
-        let more = format!(
-            "sampler = \"always_on\"\nper_second_max = 10000\n\
-             headers = \"authorization=Bearer%20{COLLECTORS_TOKEN}\""
-        );
+        let more = traces();
         let config = dir.path().join("config.toml");
         let text = format!(
-            "{}{}{}{}",
+            "[admin]\n{}\n[limits]\n{}{}{}{}{}{}",
+            scene::operators(),
+            scene::LIMITS,
             scene::config(),
             scene::keys(),
-            scene::clients(),
+            scene::shop_client(),
+            scene::warehouse_client(),
             collector.config(&more)
         );
         std::fs::write(&config, text).expect("a file");

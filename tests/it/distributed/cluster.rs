@@ -214,6 +214,12 @@ impl Cluster {
         self.start_node(name, &self.node_config_by("", Some(self.proxies())))
     }
 
+    /// The command that starts a node with this configuration; its output is the caller's business.
+    pub fn command_of_node(&self, name: &str, config: &str) -> Command {
+        let dir = self.dir.path().join(name);
+        server::command(program(), &dir, config).expect("a configuration")
+    }
+
     /// The command that starts a node.
     pub fn node_command(&self, name: &str) -> Command {
         let dir = self.dir.path().join(name);
@@ -287,7 +293,8 @@ impl Cluster {
         Worker::start(self.command("worker", &file), self.dir.path().join(format!("{name}.log")))
     }
 
-    fn worker_config(&self) -> String {
+    /// The configuration of a worker.
+    pub fn worker_config(&self) -> String {
         self.worker_config_by(&self.topic, None)
     }
 
@@ -358,13 +365,15 @@ roles = ["order", "session", "fulfilment"]
         )
     }
 
-    fn write_config(&self, name: &str, config: &str) -> PathBuf {
+    /// Writes a configuration.
+    pub fn write_config(&self, name: &str, config: &str) -> PathBuf {
         let file = self.dir.path().join(format!("{name}.toml"));
         std::fs::write(&file, format!("{config}\n[log]\nformat = \"json\"\n")).expect("a file");
         file
     }
 
-    fn command(&self, verb: &str, config: &Path) -> Command {
+    /// The command of this name.
+    pub fn command(&self, verb: &str, config: &Path) -> Command {
         let mut command = Command::new(program());
         clean(&mut command);
         command.arg(verb).arg("--config").arg(config);

@@ -21,6 +21,7 @@ mod other_keys;
 mod proxy;
 mod rolling;
 mod sale;
+mod secrets;
 mod stack;
 mod traces;
 mod worker;

@@ -25,28 +25,29 @@ pub const BLOCKED_FINGERPRINT: &str = "mark-blocked-fingerprint-91ce";
 pub const BLOCKED_ADDRESS: &str = "203.0.113.66";
 
 /// Whoever bought is kept by name: in the table `subjects`, which erasure and retention empty.
-const BUYERS: &[Place] = &[Place::Store];
+const BUYERS: &[Place] = &[Place::Store, Place::Ledger];
 
 /// `config print` shows its operator whom the operator's own file blocks.
 const OPERATORS_OWN: &[Place] = &[Place::Command];
 
-/// The lines of the configuration that hold secrets, and the limits that the refusals need.
+/// The line of `[admin]` with an operator's token.
+pub fn operators() -> String {
+    let token = OPERATOR_TOKEN.as_bytes();
+    let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token);
+    let sha256 = hex::encode(sha256);
+    format!(r#"tokens = [{{ name = "duty", role = "operator", token_sha256 = "{sha256}" }}]"#)
+}
+
+/// The lines of `[limits]` that the refusals need.
+pub const LIMITS: &str = "ip_burst = 5\nip_per_second = 1\nmin_interval_ms = 100\n";
+
+/// The lines of the configuration that make refusals, and a merchant with JWTs.
 pub fn config() -> String {
-    let token_sha256 = hex::encode(
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, OPERATOR_TOKEN.as_bytes()).as_ref(),
-    );
     format!(
         r#"
 [http]
 trusted_proxies = ["127.0.0.1/32"]
 cors_origins = ["https://shop.example"]
-
-[admin]
-tokens = [{{ name = "duty", role = "operator", token_sha256 = "{token_sha256}" }}]
-
-[limits]
-ip_burst = 5
-ip_per_second = 1
 
 [blocks]
 users = ["{BLOCKED_USER}"]
@@ -64,15 +65,22 @@ hash_user = true
     )
 }
 
-/// The clients, unless the deployment names others.
-pub fn clients() -> String {
+/// The shop.
+pub fn shop_client() -> String {
     format!(
         r#"
 [[clients]]
 id = "shop"
 secrets = ["{SHOP_SECRET}"]
 roles = ["order", "session"]
+"#
+    )
+}
 
+/// The warehouse.
+pub fn warehouse_client() -> String {
+    format!(
+        r#"
 [[clients]]
 id = "warehouse"
 secrets = ["{WAREHOUSE_SECRET}"]

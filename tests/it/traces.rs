@@ -1,5 +1,7 @@
 //! Traces and request ids, over the real program: what a collector gets, and what it costs nobody.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flux_gate::clock::Clock;
@@ -247,6 +249,38 @@ fn what_becomes_of_spans_is_counted() {
     assert_eq!(exported(Manner::Answers(400)), counts(0, 0, 0, 10));
     assert_eq!(exported(Manner::Answers(503)), counts(0, 0, 10, 0));
     assert_eq!(exported(Manner::Hangs), counts(0, 0, 10, 0));
+}
+
+#[test]
+fn a_collector_is_reached_by_tls_if_it_is_whom_the_certificates_vouch_for() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .unwrap();
+    let collector = Collector::start_tls(Arc::new(tls));
+    let dir = tempfile::tempdir().unwrap();
+    let ca_file = dir.path().join("ca.pem");
+    std::fs::write(&ca_file, made.cert.pem()).unwrap();
+    let export = |ca_file: Option<PathBuf>| {
+        let endpoint = format!("https://localhost:{}", collector.port());
+        let config = Traces { endpoint, ca_file, timeout_ms: 5_000, ..Traces::default() };
+        let tracer = Tracer::start(&config, "node", &Clock::system()).expect("it starts");
+        tracer.hand_over(vec![some_span(1)]);
+        let begun = Instant::now();
+        while tracer.counts().unwrap().spans().iter().all(|(_, count)| *count == 0) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nothing became of it");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        tracer.counts().unwrap().spans()
+    };
+    assert_eq!(export(Some(ca_file))[0], ("exported", 1));
+    assert_eq!(export(None)[2], ("failed", 1), "nobody of the system's vouches for it");
+    assert_eq!(collector.spans().len(), 1);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use flux_gate::trace::otlp::{ExportTraceServiceRequest, KeyValue, Span, Value};
 use prost::Message;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How long spans may take to come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,6 +49,15 @@ pub struct Call {
 impl Collector {
     /// On a port of the system's choice.
     pub fn start(manner: Manner) -> Self {
+        Self::listen(manner, None)
+    }
+
+    /// The same by TLS.
+    pub fn start_tls(tls: Arc<ServerConfig>) -> Self {
+        Self::listen(Manner::Takes, Some(tls))
+    }
+
+    fn listen(manner: Manner, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let (heard, ended) = (Arc::<Mutex<Heard>>::default(), Arc::<AtomicBool>::default());
@@ -59,9 +69,15 @@ impl Collector {
                 if ends.load(Ordering::SeqCst) {
                     return;
                 }
-                let Some(call) = read(&mut stream) else { continue };
-                hears.lock().expect("no panic").calls.push(call);
-                answer(&mut stream, manner);
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                let hear = |call| hears.lock().expect("no panic").calls.push(call);
+                match &tls {
+                    None => serve(&mut stream, manner, hear),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(Arc::clone(tls)).expect("TLS");
+                        serve(&mut StreamOwned::new(connection, &stream), manner, hear);
+                    }
+                }
                 if manner == Manner::Hangs {
                     held.push(stream);
                 }
@@ -78,6 +94,11 @@ impl Collector {
     /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// All spans so far, each with the attributes of its process.
@@ -125,8 +146,14 @@ impl Drop for Collector {
     }
 }
 
-fn read(stream: &mut TcpStream) -> Option<Call> {
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+fn serve(stream: &mut (impl Read + Write), manner: Manner, hear: impl FnOnce(Call)) {
+    if let Some(call) = read(stream) {
+        hear(call);
+        answer(stream, manner);
+    }
+}
+
+fn read(stream: &mut impl Read) -> Option<Call> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -143,14 +170,14 @@ fn read(stream: &mut TcpStream) -> Option<Call> {
     Some(Call { head, body: bytes[end..].to_vec() })
 }
 
-fn more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+fn more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Option<()> {
     let mut buffer = [0; 16 * 1024];
     let length = stream.read(&mut buffer).ok().filter(|length| *length > 0)?;
     bytes.extend_from_slice(&buffer[..length]);
     Some(())
 }
 
-fn answer(stream: &mut TcpStream, manner: Manner) {
+fn answer(stream: &mut impl Write, manner: Manner) {
     let (status, body) = match manner {
         Manner::Takes => (200, Vec::new()),
         Manner::Answers(status) => (status, Vec::new()),

@@ -1,4 +1,5 @@
-//! The instructions of one refusal as sold out, guard and state together, counted by callgrind.
+//! The instructions of one refusal as sold out, guard and state together, counted by callgrind; and the same
+//! with what goes with a request: its id, and the traces that it might have been in.
 //!
 //! The count of a program that does it once a thousand times and once three thousand times differs by two
 //! thousand refusals: what they share (start, signing) falls out. So it is the same on a busy machine.
@@ -9,13 +10,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::hmac;
+use flux_gate::clock::Clock;
 use flux_gate::config::{self, Config};
 use flux_gate::guard::{Guard, Now, PassKeys, Request};
+use flux_gate::http::code::Code;
+use flux_gate::http::spans;
 use flux_gate::keys::IdentityKeys;
 use flux_gate::log::Applied;
 use flux_gate::sale::record::RULES_VERSION;
 use flux_gate::sale::{Book, LogEntry, OrderProposed, Outcome, ProductId, Record, SaleOpened};
 use flux_gate::signing::SignedParts;
+use flux_gate::trace::{self, Requests, Tracer};
 use http::{HeaderMap, HeaderValue, Method};
 
 const SECRET: &str = "client-secret-of-the-bench-0123456789abcdef";
@@ -36,6 +41,33 @@ pub struct Options {
     /// Send all for a few known users, instead of each for a new one.
     #[arg(long)]
     known: bool,
+    /// What goes with a request.
+    #[arg(long, value_enum, default_value_t = Around::Nothing)]
+    around: Around,
+}
+
+/// What goes with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Around {
+    /// Nothing.
+    Nothing,
+    /// Its id, in the answer too. There is no collector of traces.
+    Id,
+    /// The same with a collector, and the request is not sampled.
+    Unsampled,
+    /// The same, and its caller names a trace that it does not sample.
+    Parent,
+}
+
+impl Around {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Id => "id",
+            Self::Unsampled => "unsampled",
+            Self::Parent => "parent",
+        }
+    }
 }
 
 struct Prepared {
@@ -52,6 +84,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let applied = sold_out(&identity)?;
     let users = if options.known { 10 } else { MANY };
     let orders: Vec<Prepared> = (0..MANY).map(|n| prepare(n, n % users)).collect();
+    let orders = orders.into_iter().map(|order| order.within(options.around)).collect::<Vec<_>>();
+    let requests = requests(options.around)?;
     let mut cache = guard.cache();
     for (number, order) in orders.iter().take(options.count).enumerate() {
         let request = Request {
@@ -63,15 +97,58 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         };
         let monotonic_us = 1_000_000 + number as u64 * 1_000_000;
         let now = Now { unix_ms: NOW_MS, monotonic_us };
-        let passed = guard.order(&mut cache, black_box(&request), now);
-        let passed = passed.map_err(|refused| anyhow::anyhow!("refused: {:?}", refused.refusal))?;
-        let refusal = applied.with_state(&passed.product, |state| {
-            let at_ms = state.log_time_at(NOW_MS);
-            state.refusal(passed.order_id, passed.buyer, at_ms)
-        });
+        let mut refuse = || {
+            let step = (options.around != Around::Nothing).then(|| trace::step("guard"));
+            let passed = guard.order(&mut cache, black_box(&request), now);
+            drop(step);
+            let passed =
+                passed.map_err(|refused| anyhow::anyhow!("refused: {:?}", refused.refusal))?;
+            let refusal = applied.with_state(&passed.product, |state| {
+                let at_ms = state.log_time_at(NOW_MS);
+                state.refusal(passed.order_id, passed.buyer, at_ms)
+            });
+            anyhow::Ok(refusal)
+        };
+        let refusal = match options.around {
+            Around::Nothing => refuse()?,
+            _ => {
+                let scope = requests.begin(&order.headers, || "POST /order");
+                let mut reply = http::Response::new(());
+                let refusal = finished(scope.run(async {
+                    let refusal = refuse();
+                    spans::answered(&Method::POST, &mut reply, Some(Code::SoldOut));
+                    refusal
+                }))?;
+                ensure!(black_box(&reply).headers().len() == 1, "an answer has an id");
+                refusal
+            }
+        };
         ensure!(black_box(refusal) == Some(Some(Outcome::SoldOut)), "not sold out");
     }
     Ok(())
+}
+
+/// What a future gives that never waits.
+fn finished<F: Future>(future: F) -> F::Output {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => unreachable!("nothing in it waits"),
+    }
+}
+
+/// Those that the thread of a server has. The collector is not there, and nothing is sent.
+fn requests(around: Around) -> anyhow::Result<Requests> {
+    let tracer = match around {
+        Around::Nothing | Around::Id => Tracer::default(),
+        Around::Unsampled | Around::Parent => {
+            let mut traces = flux_gate::config::traces::Traces::default();
+            traces.endpoint = "http://127.0.0.1:1".to_owned();
+            traces.ratio = "0".to_owned();
+            Tracer::start(&traces, "node", &Clock::system())?
+        }
+    };
+    Ok(Requests::new(tracer, [9; 16]))
 }
 
 fn configuration() -> Config {
@@ -148,15 +225,25 @@ fn prepare(number: usize, user: usize) -> Prepared {
     Prepared { headers: headers.collect(), body }
 }
 
+impl Prepared {
+    fn within(mut self, around: Around) -> Self {
+        const PLACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        if around == Around::Parent {
+            self.headers.insert(trace::TRACEPARENT, HeaderValue::from_static(PLACE));
+        }
+        self
+    }
+}
+
 /// Instructions of one refusal; `None` where valgrind is not installed.
 ///
 /// # Errors
 /// Valgrind fails.
-pub fn instructions(known: bool) -> anyhow::Result<Option<f64>> {
+pub fn instructions(known: bool, around: Around) -> anyhow::Result<Option<f64>> {
     let count = |refusals: usize| {
         let number = refusals.to_string();
         let known: &[&str] = if known { &["--known"] } else { &[] };
-        collected(&[&["refusal", "--count", &number], known].concat())
+        collected(&[&["refusal", "--around", around.word(), "--count", &number], known].concat())
     };
     let (Some(few), Some(many)) = (count(FEW)?, count(MANY)?) else { return Ok(None) };
     Ok(Some((many - few) as f64 / (MANY - FEW) as f64))

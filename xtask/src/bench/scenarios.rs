@@ -13,6 +13,7 @@ use super::report::Target;
 use super::requests::{Crowd, Recipe, Requests};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
 use super::stats::Spread;
+use super::refusal::Around;
 use super::{Bench, beside as costs, disk, million as store, refusal as counted};
 use crate::support::server::Server;
 
@@ -29,9 +30,15 @@ const RUNS_OF_A_PART: u32 = 1_000;
 
 /// Instructions of one refusal.
 pub fn refusal(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    for (known, who) in [(true, "a user it knows"), (false, "a new user")] {
+    for (known, around, who) in [
+        (true, Around::Nothing, "a user it knows"),
+        (false, Around::Nothing, "a new user"),
+        (true, Around::Id, "a user it knows, with the request's id"),
+        (true, Around::Unsampled, "and traces on, unsampled"),
+        (true, Around::Parent, "and an unsampled trace of its caller's"),
+    ] {
         let what = format!("instructions of one guarded refusal, {who}");
-        match counted::instructions(known)? {
+        match counted::instructions(known, around)? {
             Some(count) => bench.report.line(what, count, format!("{count:.0}"), Target::Told),
             None => println!("  {what}: did not run, valgrind is not installed"),
         }

@@ -208,6 +208,24 @@ fn rule_7_no_command_tells_a_secret() {
         &repeated,
     );
 
+    for (what, option, value) in [
+        ("a user who is blocked by command", "--user", "mark-command-blocked-77aa"),
+        ("a fingerprint that is blocked by command", "--fingerprint", "mark-command-print-88bb"),
+        ("an address that is blocked by command", "--address", "198.51.100.253"),
+    ] {
+        marks.secret(what, value);
+        for verb in ["block", "unblock"] {
+            let mut arguments = vec!["incident", verb, option, value, "--url", &operator];
+            if verb == "block" {
+                arguments.extend(["--until", "+1h", "--reason", "a test"]);
+            }
+            let output = run(&arguments);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{verb} {option}: {text}");
+            check(&marks, verb, &output);
+        }
+    }
+
     let secrets = "id:Mark-Env-Secret-0a9b8c7d6e5f,Mark-Secret-Without-Id-4f3e";
     marks.secret("a secret in the environment", "Mark-Env-Secret-0a9b8c7d6e5f");
     marks.secret("a secret that lost its id", "Mark-Secret-Without-Id-4f3e");
@@ -220,6 +238,12 @@ fn rule_7_no_command_tells_a_secret() {
         (&["audit", "verify"], true),
         (&["sale", "list", "--url", &operator], true),
         (&["sale", "show", "phone-cli", "--url", &operator], true),
+        (&["audit", "export"], true),
+        (&["audit", "head"], true),
+        (&["audit", "proof", "--product", "phone-cli"], true),
+        (&["incident", "blocks", "--url", &operator], true),
+        (&["incident", "limits", "--url", &operator], true),
+        (&["load", &public, "--product", "phone-cli", "--requests", "20", "--closed"], true),
         (&["sale", "show", "nothing", "--url", &operator], false),
         (&["sale", "list", "--url", "http://127.0.0.1:1"], false),
         (&["session", "someone", "--url", "http://127.0.0.1:1"], false),

@@ -20,6 +20,8 @@ pub const OPERATOR_TOKEN: &str = "Mark-Operator-Token-c1d95e02aa77";
 pub const ORDER_KEY: &str = "Mark-Order-Key-0123456789abcdef0123456789abcdef";
 pub const BUYER_KEY: &str = "Mark-Buyer-Key-0123456789abcdef0123456789abcdef";
 pub const PASS_KEY: &str = "Mark-Pass-Key-0123456789abcdef0123456789abcdef";
+pub const AUDIT_KEY: &str = "a0d17c0de5ec2e7a0d17c0de5ec2e7a0d17c0de5ec2e7a0d17c0de5ec2e75a5a";
+pub const RECEIPT_KEY: &str = "2ece1b75ec2e72ece1b75ec2e72ece1b75ec2e72ece1b75ec2e72ece1b75a5a5";
 pub const BLOCKED_USER: &str = "mark-blocked-user-66b0";
 pub const BLOCKED_FINGERPRINT: &str = "mark-blocked-fingerprint-91ce";
 pub const BLOCKED_ADDRESS: &str = "203.0.113.66";
@@ -93,7 +95,8 @@ roles = ["fulfilment"]
 pub fn keys() -> String {
     format!(
         "[secrets]\norder_key = \"{ORDER_KEY}\"\nbuyer_key = \"{BUYER_KEY}\"\n\
-         pass_keys = \"k1:{PASS_KEY}\"\n"
+         pass_keys = \"k1:{PASS_KEY}\"\naudit_key = \"{AUDIT_KEY}\"\n\
+         receipt_key = \"{RECEIPT_KEY}\"\n"
     )
 }
 
@@ -109,6 +112,8 @@ pub fn marks() -> Marks {
         ("the order key", ORDER_KEY),
         ("the buyer key", BUYER_KEY),
         ("a pass key", PASS_KEY),
+        ("the key of the audit trail", AUDIT_KEY),
+        ("the key of receipts", RECEIPT_KEY),
     ] {
         marks.secret(what, text);
     }
@@ -130,12 +135,15 @@ pub struct Scene<'m> {
     number: u32,
     /// The product that is for sale.
     phone: String,
+    /// What operators were told.
+    pub told_operators: Vec<u8>,
 }
 
 impl<'m> Scene<'m> {
     /// On a server; `name` makes the products its own.
     pub fn new(public: SocketAddr, operator: SocketAddr, marks: &'m mut Marks, name: &str) -> Self {
-        Self { public, operator, marks, number: 0, phone: format!("phone-{name}") }
+        let (phone, told_operators) = (format!("phone-{name}"), Vec::new());
+        Self { public, operator, marks, number: 0, phone, told_operators }
     }
 
     fn next(&mut self) -> u32 {
@@ -214,9 +222,11 @@ impl<'m> Scene<'m> {
         let draft = Draft::new(method, target, body)
             .set("authorization", format!("Bearer {token}"))
             .set("content-type", "application/json")
-            .set("idempotency-key", format!("operators-{number}"))
+            .set("idempotency-key", format!("operators-{number}-{}", self.phone))
             .set("traceparent", parent());
-        exchange(self.operator, None, &draft.bytes()).unwrap().expect("an answer")
+        let answer = exchange(self.operator, None, &draft.bytes()).unwrap().expect("an answer");
+        self.told_operators.extend_from_slice(&answer.body);
+        answer
     }
 
     fn product(&mut self, name: &str, quantity: u32, more: &str) -> String {
@@ -239,6 +249,12 @@ impl<'m> Scene<'m> {
         self.open_sessions();
         self.fulfil();
         self.operate();
+        self.block();
+        let trail = self.call(ADMIN_TOKEN, "GET", "/admin/audit", "");
+        assert_eq!(trail.status, 200, "{}", trail.text());
+        assert_eq!(self.call(ADMIN_TOKEN, "GET", "/admin/audit/head", "").status, 200);
+        let told = std::mem::take(&mut self.told_operators);
+        self.marks.check(Place::Command, "answers to operators", &told);
     }
 
     fn buy(&mut self) {
@@ -466,6 +482,59 @@ impl<'m> Scene<'m> {
         }
         let archive = format!("/admin/products/{phone}/archive");
         assert_eq!(self.call(OPERATOR_TOKEN, "POST", &archive, "{}").status, 403);
+    }
+}
+
+impl Scene<'_> {
+    /// Blocks somebody by each of the three, and lifts it again; makes a token and takes it back.
+    fn block(&mut self) {
+        let until = unix_ms() + 3_600_000;
+        let (user, number) = (self.nobody(), self.next());
+        let fingerprint = format!("mark-live-fingerprint-{number:04x}");
+        let fingerprint = self.marks.secret("a fingerprint that is blocked", fingerprint);
+        let address = format!("198.51.100.{}", number % 250);
+        let address = self.marks.secret("an address that is blocked", address);
+        for target in [
+            format!(r#""user":"{user}""#),
+            format!(r#""fingerprint":"{fingerprint}""#),
+            format!(r#""address":"{address}""#),
+        ] {
+            let body = format!(r#"{{{target},"until":{until},"reason":"a test"}}"#);
+            let set = self.call(ADMIN_TOKEN, "POST", "/admin/blocks", &body);
+            assert_eq!(set.summary(), "200 applied", "{}", set.text());
+        }
+        let phone = self.phone.clone();
+        let (other, keys) = (self.nobody(), [self.key(), self.key(), self.key()]);
+        let signed =
+            |user: &str, key: &str| Draft::order(&phone, user, key).sign(&shop(), unix_ms());
+        assert_eq!(self.send(signed(&user, &keys[0])).summary(), "403 user_blocked");
+        let by_it = signed(&other, &keys[1]).set("x-device-fingerprint", &fingerprint);
+        assert_eq!(self.send(by_it).summary(), "403 blocked");
+        assert_eq!(self.send_from(signed(&other, &keys[2]), &address).summary(), "403 blocked");
+        assert_eq!(self.call(ADMIN_TOKEN, "GET", "/admin/blocks", "").status, 200);
+        for bad in [format!(r#"{{"user":"{user}"}}"#), format!(r#"{{"address":"{user}"}}"#), user] {
+            assert!(self.call(ADMIN_TOKEN, "POST", "/admin/blocks", &bad).status >= 400);
+        }
+        for target in [
+            format!(r#"{{"fingerprint":"{fingerprint}"}}"#),
+            format!(r#"{{"address":"{address}"}}"#),
+        ] {
+            let lifted = self.call(ADMIN_TOKEN, "DELETE", "/admin/blocks", &target);
+            assert_eq!(lifted.summary(), "200 applied", "{}", lifted.text());
+        }
+
+        // Who makes a token is told it once, so that answer alone is not searched.
+        let before = self.told_operators.len();
+        let body = format!(r#"{{"name":"night-{number}-{phone}","role":"viewer"}}"#);
+        let made = self.call(ADMIN_TOKEN, "POST", "/admin/tokens", &body);
+        assert_eq!(made.status, 201, "{}", made.text());
+        self.told_operators.truncate(before);
+        let token = self.marks.secret("a token that was made", made.member("token"));
+        assert_eq!(self.call(&token, "GET", "/admin/tokens", "").status, 403);
+        assert_eq!(self.call(&token, "GET", "/admin/products", "").status, 200);
+        let revoke = format!("/admin/tokens/night-{number}-{phone}");
+        assert_eq!(self.call(ADMIN_TOKEN, "DELETE", &revoke, "").status, 200);
+        assert_eq!(self.call(&token, "GET", "/admin/products", "").status, 401);
     }
 }
 

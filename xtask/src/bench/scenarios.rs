@@ -9,11 +9,11 @@ use hdrhistogram::Histogram;
 
 use super::client::{self, Shape};
 use super::pairs::{self, Effort, Measured, Pairs, Side, Source};
+use super::refusal::Around;
 use super::report::Target;
 use super::requests::{Crowd, Recipe, Requests};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
 use super::stats::Spread;
-use super::refusal::Around;
 use super::{Bench, beside as costs, disk, million as store, refusal as counted};
 use crate::support::server::Server;
 

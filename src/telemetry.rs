@@ -165,7 +165,10 @@ mod tests {
 
     #[test]
     fn a_line_of_a_request_carries_its_ids() {
-        let ids = |trace| Some(request::Ids { request: request::RequestId::of(7), trace });
+        let ids = |trace: Option<u128>| {
+            let trace = trace.and_then(std::num::NonZeroU128::new);
+            Some(request::Ids { request: request::RequestId::of(7), trace })
+        };
         let log = |trace| {
             move || {
                 request::swap(&mut ids(trace));

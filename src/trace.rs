@@ -9,10 +9,11 @@
 //!   is vouched for, so it is a hint for the worker's own spans and decides nothing.
 
 use std::cell::RefCell;
+use std::num::NonZeroU128;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -38,7 +39,7 @@ use sampler::{Decision, Sampler};
 use span::Span;
 
 /// The header with a request's id, of requests and answers.
-pub const REQUEST_ID: &str = "x-request-id";
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The way of spans out of this process. Cheap to clone; without a collector it does nothing.
 #[derive(Clone, Default)]
@@ -181,7 +182,7 @@ impl Requests {
     /// Takes in a request: its own ids if they are good, else new ones. `name` is asked for the span's name
     /// if it is sampled.
     pub fn begin(&self, headers: &HeaderMap, name: impl FnOnce() -> &'static str) -> Scope {
-        let given = headers.get(REQUEST_ID).and_then(|id| RequestId::parse(id.as_bytes()));
+        let given = headers.get(&REQUEST_ID).and_then(|id| RequestId::parse(id.as_bytes()));
         let request = given.unwrap_or_else(|| RequestId::of(self.random_u128()));
         let Some(active) = &self.tracer.0 else {
             return Scope { ids: Some(Ids { request, trace: None }), recording: None };
@@ -200,7 +201,7 @@ impl Requests {
                 Some(self.record(trace_id, parent.as_ref(), name()))
             }
         };
-        Scope { ids: Some(Ids { request, trace: Some(trace_id) }), recording }
+        Scope { ids: Some(Ids { request, trace: NonZeroU128::new(trace_id) }), recording }
     }
 
     fn record(

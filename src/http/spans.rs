@@ -1,13 +1,11 @@
 //! What a request's span says, and the request's id in its answer.
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use http::{Method, Request, Response};
 
 use super::code::Code;
 use crate::telemetry::request;
 use crate::trace::{self, REQUEST_ID};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// The name of the span of a call of the public listener: its method and its route, never what a caller put
 /// into the path.
@@ -49,7 +47,7 @@ pub fn answered<B>(method: &Method, reply: &mut Response<B>, code: Option<Code>)
     }
     let id = request::current().map(|ids| HeaderValue::from_bytes(ids.request.as_bytes()));
     if let Some(Ok(id)) = id {
-        reply.headers_mut().insert(X_REQUEST_ID, id);
+        reply.headers_mut().insert(&REQUEST_ID, id);
     }
 }
 

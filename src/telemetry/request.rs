@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::num::{NonZeroU8, NonZeroU128};
 
 /// Longest request id that is taken from a caller, in characters.
 pub const REQUEST_ID_CHARS_MAX: usize = 64;
@@ -13,7 +14,7 @@ pub const REQUEST_ID_CHARS_MAX: usize = 64;
 #[derive(Clone, Copy)]
 pub struct RequestId {
     bytes: [u8; REQUEST_ID_CHARS_MAX],
-    length: u8,
+    length: NonZeroU8,
 }
 
 impl RequestId {
@@ -21,24 +22,26 @@ impl RequestId {
     /// could end a line or a text of the log.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
-        if text.is_empty() || text.len() > REQUEST_ID_CHARS_MAX || !text.iter().all(allowed) {
+        if text.len() > REQUEST_ID_CHARS_MAX || !text.iter().all(allowed) {
             return None;
         }
+        let length = NonZeroU8::new(text.len() as u8)?;
         let mut bytes = [0; REQUEST_ID_CHARS_MAX];
         bytes[..text.len()].copy_from_slice(text);
-        Some(Self { bytes, length: text.len() as u8 })
+        Some(Self { bytes, length })
     }
 
     /// A new id, 32 hex digits of this number.
     pub fn of(random: u128) -> Self {
+        const LENGTH: NonZeroU8 = NonZeroU8::new(32).expect("not zero");
         let mut bytes = [0; REQUEST_ID_CHARS_MAX];
         write_hex(random, &mut bytes[..32]);
-        Self { bytes, length: 32 }
+        Self { bytes, length: LENGTH }
     }
 
     /// Its text, all ASCII.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.bytes[..usize::from(self.length.get())]
     }
 }
 
@@ -54,11 +57,23 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// Writes the last digits of `number` in hex, as many as there is room for.
-pub fn write_hex(mut number: u128, digits: &mut [u8]) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789abcdef"[(number & 15) as usize];
-        number >>= 4;
+/// The two digits of each byte.
+const DIGITS: [[u8; 2]; 256] = {
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let hex = b"0123456789abcdef";
+        digits[byte] = [hex[byte >> 4], hex[byte & 15]];
+        byte += 1;
+    }
+    digits
+};
+
+/// Writes the last digits of `number` in hex, as many pairs as there is room for.
+pub fn write_hex(number: u128, digits: &mut [u8]) {
+    let bytes = number.to_le_bytes();
+    for (pair, byte) in digits.rchunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&DIGITS[usize::from(byte)]);
     }
 }
 
@@ -68,7 +83,7 @@ pub struct Ids {
     /// The request.
     pub request: RequestId,
     /// Its trace, if there are traces.
-    pub trace: Option<u128>,
+    pub trace: Option<NonZeroU128>,
 }
 
 thread_local! {

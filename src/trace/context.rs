@@ -3,10 +3,12 @@
 //! It comes from strangers, by HTTP as by Kafka, so it is a hint: what is malformed counts as absent, and
 //! what is well-formed decides nothing but which trace a span belongs to.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// The header, of HTTP and of records on Kafka.
 pub const TRACEPARENT: &str = "traceparent";
+/// The same, ready to be looked up.
+static TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 /// Length of version 00, the one that is written.
 pub const TRACEPARENT_BYTES: usize = 55;
 /// Longest that is read: a later version may have more fields.
@@ -41,15 +43,16 @@ impl TraceContext {
         if dashes != *b"---" || !ends {
             return None;
         }
-        let (trace_id, span_id) = (hex(&known[3..35])?, hex(&known[36..52])? as u64);
+        let trace_id = u128::from(hex(&known[3..19])?) << 64 | u128::from(hex(&known[19..35])?);
+        let span_id = hex(&known[36..52])?;
         let sampled = hex(&known[53..])? & 1 == 1;
         (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, sampled })
     }
 
     /// The `traceparent` of a request. Two of them are none.
     pub fn of_request(headers: &HeaderMap) -> Option<Self> {
-        let first = headers.get(TRACEPARENT)?;
-        let alone = headers.get_all(TRACEPARENT).iter().nth(1).is_none();
+        let first = headers.get(&TRACEPARENT_NAME)?;
+        let alone = headers.get_all(&TRACEPARENT_NAME).iter().nth(1).is_none();
         alone.then(|| Self::parse(first.as_bytes())).flatten()
     }
 
@@ -64,15 +67,15 @@ impl TraceContext {
     }
 }
 
-/// Lower-case hex digits, at most 32.
-fn hex(digits: &[u8]) -> Option<u128> {
+/// Lower-case hex digits, at most 16.
+fn hex(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |number, digit| {
         let value = match digit {
             b'0'..=b'9' => digit - b'0',
             b'a'..=b'f' => digit - b'a' + 10,
             _ => return None,
         };
-        Some(number << 4 | u128::from(value))
+        Some(number << 4 | u64::from(value))
     })
 }
 

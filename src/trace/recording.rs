@@ -3,7 +3,7 @@
 //! A recording belongs to a request's future, and is this thread's while the future is polled ([`swap`]).
 //! Steps find theirs by its number, so one that ends while another request is polled touches nothing.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -26,16 +26,19 @@ pub struct Recording {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Box<Recording>>> = const { RefCell::new(None) };
+    static CURRENT: Cell<Option<Box<Recording>>> = const { Cell::new(None) };
 }
 
 /// Exchanges what this thread records into.
 pub(super) fn swap(recording: &mut Option<Box<Recording>>) {
-    CURRENT.with_borrow_mut(|current| std::mem::swap(current, recording));
+    *recording = CURRENT.replace(recording.take());
 }
 
 fn with<R>(act: impl FnOnce(&mut Recording) -> R) -> Option<R> {
-    CURRENT.with_borrow_mut(|current| current.as_mut().map(|recording| act(recording)))
+    let mut recording = CURRENT.take()?;
+    let done = act(&mut recording);
+    CURRENT.set(Some(recording));
+    Some(done)
 }
 
 impl Recording {

@@ -57,7 +57,7 @@ async fn turn() {
 #[test]
 fn without_a_collector_a_request_has_an_id_and_nothing_else() {
     let requests = requests(&Tracer::default());
-    let given = headers(&[(REQUEST_ID, "mine-1"), (TRACEPARENT, PARENT)]);
+    let given = headers(&[("x-request-id", "mine-1"), (TRACEPARENT, PARENT)]);
     let ids = run(requests.begin(&given, || unreachable!("no span")).run(async {
         let _step = step("guard");
         assert_eq!(place(), None);
@@ -71,7 +71,7 @@ fn without_a_collector_a_request_has_an_id_and_nothing_else() {
         let scope = requests.begin(headers, || unreachable!("no span"));
         run(scope.run(async { request::current() })).unwrap().request.to_string()
     };
-    let bad = headers(&[(REQUEST_ID, "two words")]);
+    let bad = headers(&[("x-request-id", "two words")]);
     let (one, two) = (made(&HeaderMap::new()), made(&bad));
     assert_eq!((one.len(), two.len()), (32, 32));
     assert_ne!(one, two);
@@ -93,12 +93,12 @@ fn a_sampled_request_joins_its_callers_trace_and_a_bad_parent_is_ignored() {
     let (inner, outer, trace) = at(&headers(&[(TRACEPARENT, PARENT)]));
     let (inner, outer) = (inner.unwrap(), outer.unwrap());
     assert_eq!(inner.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
-    assert_eq!((outer.trace_id, trace), (inner.trace_id, Some(inner.trace_id)));
+    assert_eq!((outer.trace_id, trace), (inner.trace_id, NonZeroU128::new(inner.trace_id)));
     assert!(inner.span_id != outer.span_id && outer.span_id != 0x00f0_67aa_0ba9_02b7);
     let unsampled = PARENT.replace("-01", "-00");
     assert_eq!(at(&headers(&[(TRACEPARENT, &unsampled)])).0, None);
     let (nowhere, _, trace) = at(&headers(&[(TRACEPARENT, "00-nonsense")]));
-    assert!(nowhere.is_none() && trace.is_some_and(|trace| trace != inner.trace_id));
+    assert!(nowhere.is_none() && trace.is_some_and(|trace| trace.get() != inner.trace_id));
     assert_eq!(tracer.counts().unwrap().requests()[0], ("sampled", 1));
 }
 
@@ -107,7 +107,7 @@ fn requests_that_take_turns_keep_their_own() {
     let (tracer, _collector) = tracer("always_on", 100);
     let requests = requests(&tracer);
     let request = |id: &'static str| {
-        let scope = requests.begin(&headers(&[(REQUEST_ID, id)]), || "POST /order");
+        let scope = requests.begin(&headers(&[("x-request-id", id)]), || "POST /order");
         scope.run(async move {
             let trace = place().unwrap().trace_id;
             for _ in 0..5 {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use aws_lc_rs::hmac;
 use flux_gate::clock::Clock;
+use flux_gate::config::traces::Traces;
 use flux_gate::config::{self, Config};
 use flux_gate::guard::{Guard, Now, PassKeys, Request};
 use flux_gate::http::code::Code;
@@ -87,6 +88,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let orders = orders.into_iter().map(|order| order.within(options.around)).collect::<Vec<_>>();
     let requests = requests(options.around)?;
     let mut cache = guard.cache();
+    // The map of an answer's headers is made in any case.
+    let mut reply = http::Response::new(());
     for (number, order) in orders.iter().take(options.count).enumerate() {
         let request = Request {
             method: &Method::POST,
@@ -113,7 +116,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             Around::Nothing => refuse()?,
             _ => {
                 let scope = requests.begin(&order.headers, || "POST /order");
-                let mut reply = http::Response::new(());
                 let refusal = finished(scope.run(async {
                     let refusal = refuse();
                     spans::answered(&Method::POST, &mut reply, Some(Code::SoldOut));
@@ -142,9 +144,11 @@ fn requests(around: Around) -> anyhow::Result<Requests> {
     let tracer = match around {
         Around::Nothing | Around::Id => Tracer::default(),
         Around::Unsampled | Around::Parent => {
-            let mut traces = flux_gate::config::traces::Traces::default();
-            traces.endpoint = "http://127.0.0.1:1".to_owned();
-            traces.ratio = "0".to_owned();
+            let traces = Traces {
+                endpoint: "http://127.0.0.1:1".to_owned(),
+                ratio: "0".to_owned(),
+                ..Traces::default()
+            };
             Tracer::start(&traces, "node", &Clock::system())?
         }
     };

@@ -95,7 +95,7 @@ pub async fn write(
 /// The same with the reason for a record that holds none itself: it is in the audit trail alone.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn write_because(
     operator: &Operator,
     caller: &Caller,

@@ -13,6 +13,7 @@ pub struct Bug {
 
 const PLACE_ORDER: &str = "place_order.rs";
 const STATE: &str = "sale/state.rs";
+const VIEWS: &str = "sale/state/views.rs";
 const GATE: &str = "gate/memory.rs";
 const APPLIED: &str = "log/applied.rs";
 const LOG_TIME: &str = "log/log_time.rs";
@@ -136,7 +137,7 @@ pub const BUGS: &[Bug] = &[
     },
     Bug {
         name: "an archived sale goes on",
-        file: STATE,
+        file: VIEWS,
         find: "self.archived || self.terms.closes_at_ms.is_some_and",
         replace: "self.terms.closes_at_ms.is_some_and",
     },

@@ -33,6 +33,7 @@ pub mod head;
 pub mod line;
 pub mod pseudonym;
 pub mod read;
+pub mod segments;
 pub mod store;
 pub mod verify;
 mod writer;

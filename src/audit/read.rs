@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use super::line::{self, Line};
-use super::store::{Segment, segments};
+use super::segments::{Segment, segments};
 
 /// Bytes that one page looks at, at most.
 const PAGE_BYTES_MAX: usize = 4 * 1_024 * 1_024;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::event::Kind;
 use super::head::{self, HeadFields, LogHeadFields, RemovedFields};
 use super::line::{self, BadLine, Line};
-use super::store::segments;
+use super::segments::segments;
 use crate::chain::Digest;
 use crate::keys::signer::PublicKey;
 

@@ -56,6 +56,7 @@ pub fn render(shared: &Shared) -> Coded {
     latencies(shared, &mut registry);
     certificates(shared, &mut registry);
     stock(shared, &mut registry);
+    audit(shared, &mut registry);
     traces(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
@@ -142,6 +143,13 @@ fn certificates(shared: &Shared, registry: &mut Registry) {
     }
     let help = "Until when the listener's certificate is good, in seconds since 1970";
     registry.register_with_unit("certificate_expiry_timestamp", help, Unit::Seconds, expiry);
+}
+
+fn audit(shared: &Shared, registry: &mut Registry) {
+    let not_recorded = Counter::<u64>::default();
+    not_recorded.inc_by(shared.audit.not_recorded());
+    let help = "Events that the disk did not take into the audit trail";
+    registry.register("audit_not_recorded", help, not_recorded);
 }
 
 /// Only where there are traces.

@@ -255,3 +255,26 @@ fn address(text: &str) -> anyhow::Result<SocketAddr> {
     let bare = text.trim_start_matches("http://").trim_end_matches('/');
     bare.parse().with_context(|| format!("{text} is not IP:PORT"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::list;
+
+    /// `docs/SECURITY.md` names attacks in italics, and their files as "rows of `file`".
+    #[test]
+    fn the_security_document_names_attacks_that_there_are() {
+        let document = include_str!("../../../docs/SECURITY.md");
+        let names: Vec<&str> = list::all().map(|attack| attack.name).collect();
+        let mut named = 0;
+        for row in document.lines().filter(|line| line.starts_with('|')) {
+            for (place, text) in row.split('*').enumerate() {
+                // Between the two stars of a bold word there is nothing.
+                if place % 2 == 1 && !text.is_empty() {
+                    assert!(names.contains(&text), "there is no attack {text:?}");
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 15, "only {named} attacks are named");
+    }
+}

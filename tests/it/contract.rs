@@ -9,6 +9,7 @@ use crate::support::draft::{Draft, Signer};
 use crate::support::server::{ADMIN_TOKEN, Server};
 use crate::support::wire::{Answer, exchange};
 
+mod clients;
 mod console;
 mod control;
 mod operator;

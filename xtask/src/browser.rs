@@ -11,10 +11,9 @@ use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
 use crate::attack::{CLIENTS, OPERATORS, people, program};
-use crate::stack;
+use crate::needs;
 use crate::step::{self, Outcome};
 use crate::support::server::{ADMIN_TOKEN, Server};
-use crate::test::runs;
 use crate::workspace;
 
 /// Limits that a test's load does not meet.
@@ -31,7 +30,7 @@ const FONTS: &str = "fonts-dejavu-core";
 
 /// Runs the tests, or says why not.
 pub fn run(name: &str) -> anyhow::Result<Outcome> {
-    if let Some(missing) = missing()? {
+    if let Some(missing) = needs::missing(&NEEDED, &[FONTS])? {
         return Ok(Outcome::DidNotRun(missing));
     }
     let dir = workspace::target().join("browser");
@@ -58,18 +57,6 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     // Tests that could not run are a failure.
     let failed = if output.success { failed } else { failed.max(1) };
     Ok(Outcome::Ran { passed, failed, output: output.text })
-}
-
-/// What is to be installed first. On Debian as root it is installed now.
-fn missing() -> anyhow::Result<Option<String>> {
-    let absent = || NEEDED.into_iter().filter(|(program, _)| !runs(program, &["--version"]));
-    if absent().next().is_some() && stack::can_install() {
-        let packages: Vec<_> = absent().map(|(_, package)| package).chain([FONTS]).collect();
-        stack::install(&packages)?;
-    }
-    let packages: Vec<_> = absent().map(|(_, package)| package).collect();
-    Ok((!packages.is_empty())
-        .then(|| format!("not installed (Debian: apt-get install {})", packages.join(" "))))
 }
 
 /// Copies the tests beside their packages, which are installed if the lock file is another one than last time.

@@ -13,6 +13,8 @@ mod attack;
 mod bench;
 mod browser;
 mod chaos;
+mod needs;
+mod packages;
 mod planted;
 mod soak;
 mod stack;

@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use crate::attack;
 use crate::browser;
+use crate::needs;
+use crate::packages;
 use crate::stack;
 use crate::step::{self, Outcome};
 use crate::workspace::{self, cargo};
@@ -49,11 +51,13 @@ const STEPS: &[Step] = &[
     Step::new("build", build),
     Step::with_services("unit, contract, property, simulation", unit),
     Step::new("integration, bad input", integration),
+    Step::new("clients of other languages", clients),
     Step::new("crash", crash),
     Step::with_services("many nodes", many_nodes),
     Step::new("examples in the documentation", doc_tests),
     Step::new("documentation", documentation),
     Step::new("alert rules", alert_rules),
+    Step::new("packages", packages::run),
     Step::new("browser", browser::run),
     Step::with_services("attacks", attacks),
     Step::with_services("planted bugs", planted),
@@ -167,8 +171,22 @@ fn unit(name: &str) -> anyhow::Result<Outcome> {
 
 fn integration(name: &str) -> anyhow::Result<Outcome> {
     let tests = ["test", "--workspace", "--test", "it", "--no-fail-fast"];
-    let skip = ["--", "--skip", "crash::", "--skip", "distributed::"];
+    let skip = ["--", "--skip", "crash::", "--skip", "distributed::", "--skip", CLIENTS];
     step::tests(name, cargo().args(tests).args(FEATURES).args(skip))
+}
+
+/// The tests of `examples/clients`.
+const CLIENTS: &str = "contract::clients::";
+/// What those run in: program, Debian's package.
+const CLIENTS_NEED: [(&str, &str); 3] =
+    [("curl", "curl"), ("node", "nodejs"), ("python3", "python3")];
+
+/// The examples that are not Rust.
+fn clients(name: &str) -> anyhow::Result<Outcome> {
+    if let Some(missing) = needs::missing(&CLIENTS_NEED, &["openssl"])? {
+        return Ok(Outcome::DidNotRun(missing));
+    }
+    step::tests(name, &mut one_by_one(CLIENTS))
 }
 
 /// Apart from the other tests, and one after the other: they would take the processor from each other.

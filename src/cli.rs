@@ -26,6 +26,7 @@ mod incident;
 mod keygen;
 pub mod limits;
 mod load;
+mod manual;
 mod migrate;
 mod openapi;
 mod operator;
@@ -183,6 +184,10 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Print the OpenAPI description of the HTTP calls.
     Openapi(openapi::Openapi),
+    /// Print completions for a shell.
+    Completions(manual::Completions),
+    /// Write the manual pages into a directory.
+    Man(manual::Man),
     /// Check configuration, data directory, clock, limits, ports and secrets, and say how to mend each.
     Doctor(doctor::Doctor),
 }
@@ -228,6 +233,8 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Config(config) => config.run(machine, &common),
         Command::Migrate(migrate) => migrate.run(machine, &common),
         Command::Openapi(openapi) => openapi.run(machine),
+        Command::Completions(completions) => completions.run(machine),
+        Command::Man(man) => man.run(machine),
         Command::Doctor(doctor) => doctor.run(machine, &common),
     }
 }

@@ -13,6 +13,7 @@ pub mod code;
 pub mod connection;
 pub mod cors;
 pub mod counters;
+pub mod docs;
 pub mod health;
 pub mod keys;
 pub mod metrics;

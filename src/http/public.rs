@@ -21,7 +21,7 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{health, keys, orders, products, refused, session, spans};
+use super::{docs, health, keys, orders, products, refused, session, spans};
 use crate::audit::Recorder;
 use crate::guard::{Now, PassCache, Request};
 use crate::place_order::Node;
@@ -165,20 +165,27 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         ("GET", ["products", id]) => products::show(thread, received, id),
         ("GET", ["livez"]) => health::livez(),
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
-        ("GET", ["openapi.json"]) => openapi(thread, received),
+        ("GET", ["openapi.json"]) => {
+            description(thread, received, || reply::json(Code::Ok, super::openapi::json()))
+        }
+        ("GET", ["docs"]) => description(thread, received, docs::page),
         ("GET", [".well-known", "flux-gate-keys.json"]) => keys::show(thread, received),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
-        (_, ["orders" | "livez" | "readyz" | "openapi.json"])
+        (_, ["orders" | "livez" | "readyz" | "openapi.json" | "docs"])
         | (_, ["orders" | "products", _])
         | (_, [".well-known", "flux-gate-keys.json"]) => other_method(thread, "GET"),
         _ => thread.prepared.problem(Code::NotFound),
     }
 }
 
-/// The document is large, so who asks for it again and again is limited like everybody else.
-fn openapi(thread: &PublicThread, received: &Received<'_>) -> Coded {
+/// The documents are large, so who asks for them again and again is limited like everybody else.
+fn description(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    document: impl FnOnce() -> Coded,
+) -> Coded {
     match thread.shared.guard.anyone(&received.view(), thread.now()) {
-        Ok(_rate) => reply::json(Code::Ok, super::openapi::json()),
+        Ok(_rate) => document(),
         Err(refused) => refused::answer(thread, received, &refused),
     }
 }

@@ -25,6 +25,7 @@ pub fn name<B>(request: &Request<B>) -> &'static str {
         ("GET", [Some("livez"), None, ..]) => "GET /livez",
         ("GET", [Some("readyz"), None, ..]) => "GET /readyz",
         ("GET", [Some("openapi.json"), None, ..]) => "GET /openapi.json",
+        ("GET", [Some("docs"), None, ..]) => "GET /docs",
         _ => "other",
     }
 }

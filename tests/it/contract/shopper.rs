@@ -57,6 +57,11 @@ fn health_description_and_unknown_paths() {
     assert_eq!(get("/readyz").summary(), "200 ready");
     let description = get("/openapi.json").json();
     assert_eq!(description["openapi"], "3.1.0");
+    let page = get("/docs");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = page.header("content-security-policy").unwrap_or_default();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(page.text().contains("placeOrder"));
     for path in description["paths"].as_object().expect("paths").keys() {
         // Whatever is described exists on one of the listeners.
         let mut path = path.replace(['{', '}'], "");

@@ -244,6 +244,6 @@ pub const BUGS: &[Bug] = &[
         name: "a node forgets to tell the gate what was decided",
         file: APPLIED,
         find: "decided: &decided, control }",
-        replace: "decided: &[] }",
+        replace: "decided: &[], control }",
     },
 ];

@@ -142,6 +142,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         ledger,
         live,
         audit,
+        evidence: None,
         receipts,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),

@@ -8,74 +8,146 @@
 //! - a flood cannot fill the store: accepted orders are kept one by one, of everything else the first few of each kind
 //!   and second, then a sample that says for how many it stands ([`Sighting::weight`]).
 
-use crate::sale::{BuyerRef, OrderId, ProductId};
+//!
+//! The parts: [`sighting`], [`mark`] (the pseudonyms), `tally` (what is kept), `intake` (the way to the thread that
+//! writes), and a leaf for each profile. `docs/DATA_MODEL.md` tells where it lies and for how long.
+
+use crate::sale::{BuyerRef, ProductId};
 
 pub mod analysis;
+#[cfg(feature = "distributed")]
+pub mod postgres;
+pub mod sighting;
+pub mod sqlite;
 
-/// What came of an attempt. The words are those of the answers' codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum What {
-    /// Sold.
-    Accepted,
-    /// The same key again, or within the repeat window.
-    Duplicate,
-    /// The buyer has as many as one may have.
-    LimitReached,
-    /// Nothing is left.
-    SoldOut,
-    /// The sale is not open, paused or closed.
-    NotSelling,
-    /// The gate or the log could not take it, or its outcome is unknown.
-    Busy,
-    /// A blocked address, fingerprint or user.
-    Blocked,
-    /// Over the rate of the node, the address or the fingerprint.
-    TooManyRequests,
-    /// Over the buyer's or the API client's rate, or too fast.
-    SlowDown,
-    /// No valid pass or client, a wrong signature, an expired request, another's user id.
-    NotAuthentic,
-    /// A body, key or header that is none.
-    Invalid,
+#[cfg(feature = "distributed")]
+pub use postgres::PostgresEvidence;
+pub use sighting::{Mark, Series, Sighting, What};
+pub use sqlite::SqliteEvidence;
+
+/// The most sightings of one answer, whatever is asked for.
+pub const SIGHTINGS_MAX: usize = 200_000;
+
+/// The evidence of this deployment. Cheap to clone.
+#[derive(Clone)]
+pub enum Evidence {
+    /// A file of one node.
+    Sqlite(SqliteEvidence),
+    /// A table of many.
+    #[cfg(feature = "distributed")]
+    Postgres(PostgresEvidence),
 }
 
-/// A pseudonym of an address, a network or a fingerprint: 64 bits of an HMAC under the key of the day. The same on all
-/// nodes; those of two days have nothing in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Mark(pub u64);
-
-/// Where a user id stands in a row of ids that differ in their last digits alone, such as `bot-0041` and `bot-0042`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Series {
-    /// The pseudonym of what stands before the digits.
-    pub stem: Mark,
-    /// The digits' number plus a secret number of that stem, modulo 2^63: neighbours stay neighbours, and the number
-    /// itself is not told.
-    pub number: u64,
-}
-
-/// One attempt at `POST /order`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// The node's clock, Unix milliseconds.
-    pub at_ms: u64,
-    /// What came of it.
-    pub what: What,
-    /// For how many attempts this one stands; 1 for all accepted orders.
-    pub weight: u32,
-    /// Of which product, where the request came far enough to say.
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    /// From this time on, Unix milliseconds.
+    pub since_ms: u64,
+    /// Up to this time, which is not included.
+    pub until_ms: u64,
+    /// Of this product alone. Attempts that did not come far enough to say of which they were are then left out.
     pub product: Option<ProductId>,
-    /// The order, of an attempt that passed the guard.
-    pub order_id: Option<OrderId>,
-    /// Who, of an attempt whose pass was valid.
-    pub buyer: Option<BuyerRef>,
-    /// The user id's place in a row of similar ones, if it ends in digits.
-    pub series: Option<Series>,
-    /// The address: an IPv4, or an IPv6 /64.
-    pub address: Mark,
-    /// Its network: an IPv4 /24, or an IPv6 /48.
-    pub network: Mark,
-    /// The fingerprint, if one was sent.
-    pub fingerprint: Option<Mark>,
+    /// Accepted orders alone.
+    pub accepted_only: bool,
+    /// At most so many, and never more than [`SIGHTINGS_MAX`].
+    pub limit: usize,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The newest of those that were asked for, in the order of time.
+    pub sightings: Vec<Sighting>,
+    /// Whether there are older ones that had no place.
+    pub cut: bool,
+}
+
+/// How many attempts there were in a minute: all of them, also those of which nothing else is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinuteCount {
+    /// When the minute begins, Unix milliseconds.
+    pub minute_ms: u64,
+    /// Of which product, where the attempts came far enough to say.
+    pub product: Option<ProductId>,
+    /// What came of them.
+    pub what: What,
+    /// How many.
+    pub count: u64,
+}
+
+/// Why there was no answer. Asking again does no harm.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// As many questions wait as may wait.
+    #[error("too many reads of the evidence at once")]
+    Busy,
+    /// The file cannot be read or written.
+    #[error("the evidence could not be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL failed, cannot be reached, or gives this login no right to it.
+    #[cfg(feature = "distributed")]
+    #[error("the evidence could not be read: {0}")]
+    Postgres(#[from] crate::ledger::postgres::PostgresError),
+    /// A row is not what this program writes.
+    #[error("a row of the evidence cannot be read: {0}")]
+    Unreadable(&'static str),
+    /// The thread that was to answer has ended.
+    #[error("a read of the evidence was cut off")]
+    CutOff,
+}
+
+impl Evidence {
+    /// The sightings that are asked for. Those of the last quarter of a second may still be on their way.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]; safe to retry.
+    pub async fn sightings(&self, query: &Query) -> Result<Found, EvidenceError> {
+        match self {
+            Self::Sqlite(evidence) => evidence.sightings(*query).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.sightings(*query).await,
+        }
+    }
+
+    /// Counts by minute, product and outcome, in the order of time, of the minutes that touch the span. Each stands
+    /// once, over all nodes.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]; safe to retry.
+    pub async fn minutes(
+        &self,
+        since_ms: u64,
+        until_ms: u64,
+        product: Option<ProductId>,
+    ) -> Result<Vec<MinuteCount>, EvidenceError> {
+        match self {
+            Self::Sqlite(evidence) => evidence.minutes(since_ms, until_ms, product).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.minutes(since_ms, until_ms, product).await,
+        }
+    }
+
+    /// Forgets what was seen before this time; returns how many rows went.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]; safe to retry. In PostgreSQL the worker's login alone may.
+    pub async fn forget_before(&self, at_ms: u64) -> Result<u64, EvidenceError> {
+        match self {
+            Self::Sqlite(evidence) => evidence.forget_before(at_ms).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.forget_before(at_ms).await,
+        }
+    }
+
+    /// Forgets all sightings of a person; returns how many rows went. Counts stay: they name nobody.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]; safe to retry. In PostgreSQL the worker's login alone may.
+    pub async fn forget_buyer(&self, buyer: BuyerRef) -> Result<u64, EvidenceError> {
+        match self {
+            Self::Sqlite(evidence) => evidence.forget_buyer(buyer).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.forget_buyer(buyer).await,
+        }
+    }
 }

@@ -15,6 +15,7 @@ pub use crate::sale::OperatorRole;
 pub mod check;
 mod entry;
 pub mod env;
+pub mod evidence;
 mod file;
 pub mod load;
 pub mod print;
@@ -57,6 +58,8 @@ pub struct Config {
     pub blocks: Blocks,
     /// The audit trail.
     pub audit: Audit,
+    /// Who did what lately.
+    pub evidence: evidence::Evidence,
     /// Signed receipts.
     pub receipts: Receipts,
     /// Log output.

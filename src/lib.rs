@@ -9,6 +9,7 @@
 //! http/  worker                   the two ways in: requests, and the log
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
+//! evidence/                       who did what at `POST /order` lately, for a day
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
 //! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
 //! config  keys  signing  gcra  telemetry  clock  snapshot
@@ -24,6 +25,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod evidence;
 pub mod gate;
 pub mod gcra;
 pub mod guard;

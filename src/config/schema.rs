@@ -246,6 +246,14 @@ pub static KEYS: &[Key] = &[
     key!(List, blocks.users, |c| texts(&c.blocks.users), "blocked user ids"),
     number!(audit.retention_days, 1, 3_650, "how long the audit trail is kept"),
     number!(audit.bytes_max, 1_048_576, 1 << 40, "size of the audit trail; the oldest goes first"),
+    key!(Switch, evidence.enabled, |c| c.evidence.enabled, "who did what at POST /order is kept"),
+    number!(
+        evidence.retention_hours,
+        1,
+        168,
+        "how long, and so how long pseudonyms of addresses stand"
+    ),
+    number!(evidence.rows_max, 1_000, 100_000_000, "rows of it; the oldest go first"),
     key!(Switch, receipts.enabled, |c| c.receipts.enabled, "accepted orders carry a receipt"),
     key!(Text, log.format, |c| log_format(c.log.format).to_owned(), "auto, text or json"),
     key!(

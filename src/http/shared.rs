@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::evidence::Evidence;
 use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::guard::live::LiveControls;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub live: Arc<LiveControls>,
     /// The audit trail.
     pub audit: Trail,
+    /// Who did what lately, unless that is off.
+    pub evidence: Option<Evidence>,
     /// Receipts of the last orders, if they are given.
     pub receipts: Option<Arc<Issuer>>,
     /// One block of counts for each public thread.

@@ -14,6 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["http", "worker"],
     &["place_order"],
     &["guard", "incident"],
+    &["evidence"],
     &["audit", "gate", "log", "ledger"],
     &["receipt", "trace"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],

@@ -1,0 +1,1 @@
+//! What the sightings say: patterns of fraud, as pure functions over them.

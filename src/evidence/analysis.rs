@@ -23,7 +23,7 @@ pub mod rules;
 pub mod shape;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// By what attempts are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,12 +55,17 @@ impl Kind {
     /// From whom of this kind a sighting is, where that is known.
     pub fn of(self, sighting: &Sighting) -> Option<Source> {
         match self {
-            Self::Address => Some(Source::Address(sighting.address)),
-            Self::Network => Some(Source::Network(sighting.network)),
+            Self::Address => known(sighting.address).map(Source::Address),
+            Self::Network => known(sighting.network).map(Source::Network),
             Self::Fingerprint => sighting.fingerprint.map(Source::Fingerprint),
             Self::Buyer => sighting.buyer.map(Source::Buyer),
         }
     }
+}
+
+/// A shop's backend orders for many from one address, which therefore says nothing.
+fn known(mark: Mark) -> Option<Mark> {
+    (mark != Mark::NONE).then_some(mark)
 }
 
 /// From whom attempts come, as a pseudonym. Its text says of what kind it is, such as `network-0f1e2d3c4b5a6978`; a

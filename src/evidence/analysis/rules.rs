@@ -193,6 +193,7 @@ fn now_us(sighting: &Sighting) -> u64 {
 fn addresses(per_second: u32, signed: Signed) -> impl FnMut(&Sighting) -> bool {
     let (mut door, mut gate) = (Buckets::<Mark>::new(per_second), Buckets::<Mark>::new(per_second));
     move |seen| match seen.what {
+        _ if seen.address == Mark::NONE => false,
         What::NotAuthentic => door.is_over(seen.address, seen, seen.weight),
         What::Accepted => {
             !door.has_room(&seen.address, seen)

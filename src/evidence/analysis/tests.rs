@@ -14,6 +14,8 @@ use crate::evidence::{Series, What};
 use crate::sale::OrderId;
 
 pub mod crowd;
+#[cfg(feature = "distributed")]
+mod sql;
 
 use crowd::{BEGIN_MS, BOTS, Dice, HONEST, bots, honest, order};
 
@@ -73,6 +75,12 @@ fn what_is_shared_counts_from_the_threshold_on_and_by_different_buyers() {
         one.buyer = Some(BuyerRef::from_bytes([9; 16]));
     };
     assert_eq!(found(SharedFingerprint, 50, one_buyer), 0);
+    let backend = |_: usize, one: &mut Sighting| {
+        (one.address, one.network) = (Mark::NONE, Mark::NONE);
+    };
+    for pattern in [SharedAddress, OneNetwork, Pattern::Bursts] {
+        assert_eq!(found(pattern, 50, backend), 0, "a shop's backend is no address");
+    }
     let none = |_: usize, one: &mut Sighting| one.fingerprint = None;
     assert_eq!(found(SharedFingerprint, 50, none), 0, "no fingerprint is not one that is shared");
 }

@@ -30,6 +30,7 @@ use crate::trace::{Tracer, TracesError};
 #[cfg(feature = "distributed")]
 mod distributed;
 mod embedded;
+mod evidence;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The way to the collector of traces.
     #[error(transparent)]
     Traces(#[from] TracesError),
+    /// The thread that writes the evidence.
+    #[error("the evidence could not be started: {0}")]
+    Evidence(#[from] std::io::Error),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -129,6 +133,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         parts(&config, &identity, &guard, &clock, receipts.clone())?;
     live.take(&log.applied().control(), log.applied().log_time(&clock).likely_ms);
     let audit = trail(&config, &clock, &log)?;
+    let evidence = evidence::evidence(&config, &clock, &identity)?;
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -142,7 +147,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         ledger,
         live,
         audit,
-        evidence: None,
+        evidence,
         receipts,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
@@ -282,6 +287,9 @@ impl Running {
         std::thread::sleep(Duration::from_millis(self.shared.config.http.drain_delay_ms));
         self.http.drain();
         self.shared.log.stop();
+        if let Some(evidence) = &self.shared.evidence {
+            evidence.stop();
+        }
         self.shared.audit.stop();
         self.shared.tracer.stop();
         tracing::info!("stopped");

@@ -15,15 +15,21 @@
 use crate::sale::{BuyerRef, ProductId};
 
 pub mod analysis;
+mod intake;
+pub mod mark;
 #[cfg(feature = "distributed")]
 pub mod postgres;
 pub mod sighting;
 pub mod sqlite;
+mod tally;
+mod writer;
 
+pub use intake::{Counts, QUEUE_MAX, Recorder, Seen};
 #[cfg(feature = "distributed")]
 pub use postgres::PostgresEvidence;
 pub use sighting::{Mark, Series, Sighting, What};
 pub use sqlite::SqliteEvidence;
+pub use tally::{KEPT_A_SECOND, SAMPLED_OF};
 
 /// The most sightings of one answer, whatever is asked for.
 pub const SIGHTINGS_MAX: usize = 200_000;
@@ -62,6 +68,16 @@ pub struct Found {
     pub cut: bool,
 }
 
+impl Found {
+    /// Of the newest `limit + 1`, the newest first.
+    fn newest_first(mut sightings: Vec<Sighting>, limit: usize) -> Self {
+        let cut = sightings.len() > limit;
+        sightings.truncate(limit);
+        sightings.reverse();
+        Self { sightings, cut }
+    }
+}
+
 /// How many attempts there were in a minute: all of them, also those of which nothing else is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinuteCount {
@@ -97,6 +113,45 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
+    /// A thread's own way to note attempts; none where attempts are not noted, as in a worker.
+    pub fn recorder(&self) -> Option<Recorder> {
+        match self {
+            Self::Sqlite(evidence) => Some(evidence.recorder()),
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.recorder(),
+        }
+    }
+
+    /// What became of what was to be kept.
+    pub fn counts(&self) -> Option<&Counts> {
+        match self {
+            Self::Sqlite(evidence) => Some(evidence.counts()),
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.counts(),
+        }
+    }
+
+    /// Returns when what this node has noted is written, or cannot be.
+    ///
+    /// # Errors
+    /// [`EvidenceError`]: nobody writes any more, or too many wait for it.
+    pub async fn flush(&self) -> Result<(), EvidenceError> {
+        match self {
+            Self::Sqlite(evidence) => evidence.flush().await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.flush().await,
+        }
+    }
+
+    /// Writes what waits and ends the thread that writes. Blocks until it is done; safe to repeat.
+    pub fn stop(&self) {
+        match self {
+            Self::Sqlite(evidence) => evidence.stop(),
+            #[cfg(feature = "distributed")]
+            Self::Postgres(evidence) => evidence.stop(),
+        }
+    }
+
     /// The sightings that are asked for. Those of the last quarter of a second may still be on their way.
     ///
     /// # Errors

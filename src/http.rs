@@ -26,6 +26,7 @@ pub mod reply;
 pub mod server;
 pub mod session;
 pub mod shared;
+mod sighting;
 pub mod spans;
 pub mod tls;
 pub mod trail;

@@ -60,6 +60,12 @@ impl IdentityKeys {
         first_16_bytes(&tag(&self.buyer, "block-seed", &[]))
     }
 
+    /// The key of a day's pseudonyms in the evidence: the same on all nodes, and after a restart.
+    pub fn evidence_key(&self, day: u64) -> hmac::Key {
+        let derived = tag(&self.buyer, "evidence-day", &[&day.to_be_bytes()]);
+        hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+    }
+
     /// What a sale pins of the two keys.
     pub fn fingerprints(&self) -> &KeyFingerprints {
         &self.fingerprints

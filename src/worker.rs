@@ -35,6 +35,7 @@ mod apply;
 mod consumer;
 mod dead_letters;
 mod error;
+mod evidence;
 mod follower;
 mod lag;
 pub mod metrics;
@@ -104,6 +105,8 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
     let store = Store::start(config)?;
     let asker: BaseConsumer<client::Context> =
         client::client_config(config).create_with_context(client::Context)?;
+    // Also where nodes note nothing any more: what they have noted grows old all the same.
+    let keeper = evidence::Keeper::new(config, clock.clone(), Arc::clone(&metrics))?;
 
     let follow = {
         let (config, clock) = (config.clone(), clock.clone());
@@ -136,6 +139,10 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
         let topic = config.kafka.topic.clone();
         move || lag::watch(&asker, &topic, partitions, &metrics, &stopping)
     };
+    let keep = {
+        let stopping = Arc::clone(&stopping);
+        move || keeper.run(&stopping)
+    };
     let (stop_status, status_stopped) = oneshot::channel();
     let tokens = status::tokens(&config.admin);
     let status = Status { metrics: Arc::clone(&metrics), clock, tokens };
@@ -151,6 +158,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
             let _ = tell.send(follow());
         })?,
         spawn("worker-lag", watch)?,
+        spawn("worker-evidence", keep)?,
         spawn("worker-status", serve)?,
     ];
     keep_functions_loaded(config)?;

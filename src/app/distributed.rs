@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::{Parts, STORE_FAILED_EXIT_CODE, level_all, live_controls, observer};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::evidence::{Evidence, PostgresEvidence};
 use crate::gate::redis::{Options, RedisGateError};
 use crate::gate::{Gate, RedisGate};
 use crate::guard::Guard;
@@ -89,6 +90,15 @@ pub(super) fn parts(
     let log = OrderLog::Kafka(log);
     level_all(&gate, &log);
     Ok(Parts { gate, log, ledger: Ledger::Postgres(ledger), live })
+}
+
+/// The evidence of many nodes. Nothing is connected yet: without PostgreSQL nodes sell on.
+pub(super) fn evidence(
+    config: &Config,
+    clock: Clock,
+    identity: Arc<IdentityKeys>,
+) -> Result<Evidence, PartError> {
+    Ok(Evidence::Postgres(PostgresEvidence::start(config, clock, identity)?))
 }
 
 /// Compares this node's digests with those that the workers note. Two that differ mean that the same records

@@ -77,6 +77,12 @@ impl What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mark(pub u64);
 
+impl Mark {
+    /// No mark: of the address of an order that a shop's backend sent for its user. Two that have it have nothing in
+    /// common.
+    pub const NONE: Self = Self(0);
+}
+
 /// Where a user id stands in a row of ids that differ in their last digits alone, such as `bot-0041` and `bot-0042`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Series {
@@ -104,9 +110,9 @@ pub struct Sighting {
     pub buyer: Option<BuyerRef>,
     /// The user id's place in a row of similar ones, if it ends in digits.
     pub series: Option<Series>,
-    /// The address: an IPv4, or an IPv6 /64.
+    /// The address: an IPv4, or an IPv6 /64; [`Mark::NONE`] of an order that an API client sent for its user.
     pub address: Mark,
-    /// Its network: an IPv4 /24, or an IPv6 /48.
+    /// Its network: an IPv4 /24, or an IPv6 /48; or [`Mark::NONE`].
     pub network: Mark,
     /// The fingerprint, if one was sent.
     pub fingerprint: Option<Mark>,

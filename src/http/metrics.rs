@@ -16,6 +16,7 @@ use super::code::Code;
 use super::counters::{Counters, LATENCY_BOUNDS_US, Latencies};
 use super::reply::{self, Coded};
 use super::shared::Shared;
+use crate::evidence::Evidence;
 
 #[cfg(feature = "distributed")]
 mod stores;
@@ -57,6 +58,7 @@ pub fn render(shared: &Shared) -> Coded {
     certificates(shared, &mut registry);
     stock(shared, &mut registry);
     traces(shared, &mut registry);
+    evidence(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
     let ready = Gauge::<i64>::default();
@@ -158,6 +160,20 @@ fn traces(shared: &Shared, registry: &mut Registry) {
     registry.register("trace_spans", "Spans, by what became of them", spans);
     let requests = words(&counts.requests());
     registry.register("trace_requests", "Requests that were sampled or over the limit", requests);
+}
+
+/// Only where attempts are noted.
+fn evidence(shared: &Shared, registry: &mut Registry) {
+    let Some(counts) = shared.evidence.as_ref().and_then(Evidence::counts) else { return };
+    let mut counter = |name: &str, help: &str, value| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    };
+    counter("evidence_rows", "Attempts that were written to the evidence", counts.rows());
+    let help = "Attempts that were to be kept as evidence and were not";
+    counter("evidence_dropped", help, counts.dropped());
+    counter("evidence_failures", "Writes of the evidence that failed", counts.failures());
 }
 
 fn stock(shared: &Shared, registry: &mut Registry) {

@@ -13,6 +13,7 @@ use super::operator::handlers::reversed;
 use super::public::{PublicThread, Received};
 use super::refused;
 use super::reply::{self, Coded, Particulars};
+use super::sighting::Watch;
 use super::trail;
 use crate::audit::RefusalKind;
 use crate::config::ClientRole;
@@ -33,13 +34,20 @@ const BUSY_RETRY_SECONDS_MAX: u64 = 3;
 /// `POST /order`.
 pub async fn place(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
     let now = thread.now();
-    let coded = attempt(thread, received, now).await;
+    let mut watch = Watch::new(thread, received, now.unix_ms);
+    let coded = attempt(thread, received, now, &mut watch).await;
+    watch.answered(coded.code);
     let took_us = thread.node.clock().monotonic_us().saturating_sub(now.monotonic_us);
     thread.counters.order(coded.code, took_us);
     coded
 }
 
-async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -> Coded {
+async fn attempt(
+    thread: &Rc<PublicThread>,
+    received: &Received<'_>,
+    now: Now,
+    watch: &mut Watch<'_>,
+) -> Coded {
     let passed = {
         let _step = trace::step("guard");
         let passes = &mut thread.passes.borrow_mut();
@@ -49,6 +57,7 @@ async fn attempt(thread: &Rc<PublicThread>, received: &Received<'_>, now: Now) -
         Ok(order) => order,
         Err(refused) => return refused::answer(thread, received, &refused),
     };
+    watch.passed(&order);
     let attempt = Attempt {
         product: order.product,
         buyer: order.buyer,

@@ -23,6 +23,7 @@ use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
 use super::{health, keys, orders, products, refused, session, spans};
 use crate::audit::Recorder;
+use crate::evidence::{self, Evidence};
 use crate::guard::{Now, PassCache, Request};
 use crate::place_order::Node;
 use crate::trace::Requests;
@@ -43,6 +44,8 @@ pub struct PublicThread {
     pub counters: Arc<Counters>,
     /// This thread's way to the audit trail.
     pub recorder: Recorder,
+    /// This thread's way to the evidence, unless that is off.
+    pub evidence: Option<evidence::Recorder>,
     cors: Cors,
     under_way: Cell<usize>,
     under_way_max: usize,
@@ -94,6 +97,7 @@ impl PublicThread {
             under_way_max: http.attempts_max.div_ceil(shared.counters.len()).max(1),
             prepared: Prepared::default(),
             recorder: shared.audit.recorder(),
+            evidence: shared.evidence.as_ref().and_then(Evidence::recorder),
             requests: Requests::new(shared.tracer.clone(), shared.random_16()),
             passes: RefCell::new(passes),
             shared,

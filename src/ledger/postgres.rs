@@ -13,15 +13,15 @@ use crate::sale::{OrderId, ProductId};
 use crate::snapshot::Snapshot;
 use rows::Checkpoint;
 
-mod connect;
+pub(crate) mod connect;
 mod error;
 pub mod migrations;
 mod pages;
-mod reader;
+pub(crate) mod reader;
 pub mod rights;
 pub mod rows;
 mod snapshot;
-mod types;
+pub(crate) mod types;
 pub mod writer;
 
 pub use error::{PostgresError, ServerError};
@@ -44,7 +44,8 @@ impl PostgresLedger {
     /// # Errors
     /// An address or the certificates cannot be used, or the thread cannot be started.
     pub fn new(config: &Config) -> Result<Self, PostgresError> {
-        let reader = Reader::start(Connector::main(config)?, Connector::fulfilment(config)?)?;
+        let reader =
+            Reader::start("ledger", Connector::main(config)?, Connector::fulfilment(config)?)?;
         Ok(Self { reader, source: Arc::new(Source::new(config)) })
     }
 

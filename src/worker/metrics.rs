@@ -25,6 +25,8 @@ pub struct Metrics {
     pub failures: AtomicU64,
     /// When the last batch was committed, Unix milliseconds; 0 is never.
     pub committed_at_ms: AtomicU64,
+    /// Rows of the evidence that were too old or too many.
+    pub evidence_deleted: AtomicU64,
     tracer: Tracer,
 }
 
@@ -51,6 +53,7 @@ impl Metrics {
             unopened: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             committed_at_ms: AtomicU64::new(0),
+            evidence_deleted: AtomicU64::new(0),
             tracer,
         }
     }
@@ -116,6 +119,11 @@ impl Metrics {
             ),
             ("unopened_total", "Orders whose user id could not be opened", &self.unopened),
             ("failures_total", "Batches that failed or came too late", &self.failures),
+            (
+                "evidence_deleted_total",
+                "Rows of the evidence that were too old or too many",
+                &self.evidence_deleted,
+            ),
         ] {
             metric(name, "counter", help, &one(get(value)));
         }

@@ -122,14 +122,26 @@ fn ledger(config: &Config, runtime: &Runtime, worker: bool) -> Vec<Finding> {
 
 fn judge_rights(rights: Rights, worker: bool) -> Vec<Finding> {
     let needed: &[(bool, &str)] = match worker {
-        true => &[(rights.reads_orders, "read orders"), (rights.writes_orders, "write orders")],
-        false => &[(rights.reads_orders, "read orders")],
+        true => &[
+            (rights.reads_orders, "read orders"),
+            (rights.writes_orders, "write orders"),
+            (rights.deletes_evidence, "delete evidence"),
+        ],
+        false => &[
+            (rights.reads_orders, "read orders"),
+            (rights.adds_evidence, "add to the evidence"),
+            (rights.reads_evidence, "read the evidence"),
+        ],
     };
     let forbidden = [
         (rights.superuser, "do everything, as a superuser"),
         (rights.writes_orders && !worker, "write orders"),
         (rights.deletes_orders, "delete orders"),
         (rights.reads_user_ids, "read user ids"),
+        (rights.adds_evidence && worker, "add to the evidence"),
+        (rights.reads_evidence && worker, "read the evidence"),
+        (rights.deletes_evidence && !worker, "delete evidence"),
+        (rights.changes_evidence, "change evidence"),
         (rights.makes_tables, "make tables"),
     ];
     let mend = "use the roles of deploy/postgres/roles.sql";
@@ -158,6 +170,17 @@ mod tests {
         deletes_orders: false,
         reads_user_ids: false,
         makes_tables: false,
+        adds_evidence: true,
+        reads_evidence: true,
+        deletes_evidence: false,
+        changes_evidence: false,
+    };
+    const WORKER: Rights = Rights {
+        writes_orders: true,
+        adds_evidence: false,
+        reads_evidence: false,
+        deletes_evidence: true,
+        ..NODE
     };
 
     fn healths(findings: &[Finding]) -> Vec<Health> {
@@ -166,18 +189,31 @@ mod tests {
 
     #[test]
     fn a_user_has_what_it_needs_and_no_more() {
-        let worker = Rights { writes_orders: true, ..NODE };
         assert_eq!(healths(&judge_rights(NODE, false)), [Health::Ok]);
-        assert_eq!(healths(&judge_rights(worker, true)), [Health::Ok]);
-        assert_eq!(healths(&judge_rights(worker, false)), [Health::Fail]);
-        assert_eq!(healths(&judge_rights(NODE, true)), [Health::Fail]);
+        assert_eq!(healths(&judge_rights(WORKER, true)), [Health::Ok]);
+        let all_wrong = |rights, worker| {
+            healths(&judge_rights(rights, worker)).iter().all(|health| *health == Health::Fail)
+        };
+        assert!(all_wrong(WORKER, false));
+        assert!(all_wrong(NODE, true));
         for too_much in [
             Rights { superuser: true, ..NODE },
             Rights { deletes_orders: true, ..NODE },
             Rights { reads_user_ids: true, ..NODE },
             Rights { makes_tables: true, ..NODE },
+            Rights { deletes_evidence: true, ..NODE },
+            Rights { changes_evidence: true, ..NODE },
+            Rights { adds_evidence: false, ..NODE },
+            Rights { reads_evidence: false, ..NODE },
         ] {
             assert_eq!(healths(&judge_rights(too_much, false)), [Health::Fail]);
+        }
+        for wrong in [
+            Rights { deletes_evidence: false, ..WORKER },
+            Rights { adds_evidence: true, ..WORKER },
+            Rights { reads_evidence: true, ..WORKER },
+        ] {
+            assert_eq!(healths(&judge_rights(wrong, true)), [Health::Fail]);
         }
     }
 

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::stores::Plaintext;
 
 /// How long a connection may take to come about, in seconds.
-pub(super) const CONNECT_S_MAX: u64 = 5;
+pub(crate) const CONNECT_S_MAX: u64 = 5;
 /// How long what was sent may stay unacknowledged before the connection counts as broken.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
 /// Limits of every session. A transaction whose client has stopped must not hold its locks: the counter's
@@ -31,7 +31,7 @@ const SESSION: &str = "-c statement_timeout=30s -c lock_timeout=20s \
 
 /// How to connect as one user.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(crate) struct Connector {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
 }
@@ -41,7 +41,7 @@ impl Connector {
     ///
     /// # Errors
     /// The address or the certificates cannot be used; nothing is connected yet.
-    pub(super) fn main(config: &Config) -> Result<Self, PostgresError> {
+    pub(crate) fn main(config: &Config) -> Result<Self, PostgresError> {
         let missing =
             || PostgresError::Address { key: "postgres.url", why: "is missing".to_owned() };
         let url = config.postgres.url.as_ref().ok_or_else(missing)?;
@@ -52,7 +52,7 @@ impl Connector {
     ///
     /// # Errors
     /// As [`Connector::main`].
-    pub(super) fn fulfilment(config: &Config) -> Result<Option<Self>, PostgresError> {
+    pub(crate) fn fulfilment(config: &Config) -> Result<Option<Self>, PostgresError> {
         let url = config.postgres.fulfilment_url.as_ref();
         url.map(|url| Self::new("postgres.fulfilment_url", url, config)).transpose()
     }
@@ -95,7 +95,7 @@ impl Connector {
     ///
     /// # Errors
     /// [`PostgresError`]; ask it whether to try again.
-    pub(super) async fn connect(&self) -> Result<Client, PostgresError> {
+    pub(crate) async fn connect(&self) -> Result<Client, PostgresError> {
         match &self.tls {
             Some(tls) => connect(&self.config, tls.clone()).await,
             None => connect(&self.config, NoTls).await,
@@ -103,7 +103,7 @@ impl Connector {
     }
 
     /// A pool of at most `connections_max`; nothing is connected yet.
-    pub(super) fn pool(&self, connections_max: usize) -> Pool {
+    pub(crate) fn pool(&self, connections_max: usize) -> Pool {
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match &self.tls {
             Some(tls) => Manager::from_config(self.config.clone(), tls.clone(), how),

@@ -139,6 +139,12 @@ impl PostgresError {
 }
 
 impl ServerError {
+    /// Whether the server found fault with the rows themselves: classes 22 (data) and 23 (constraints).
+    pub(crate) fn is_about_rows(&self) -> bool {
+        let class = self.0.code().and_then(|code| code.code().get(..2));
+        matches!(class, Some("22" | "23"))
+    }
+
     fn is_transient(&self) -> bool {
         match self.0.code() {
             Some(code) => is_transient_state(code),

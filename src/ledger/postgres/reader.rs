@@ -30,24 +30,24 @@ type Job = Box<dyn FnOnce(Rc<Pools>) -> Local + Send>;
 
 /// The way to the thread. It ends when the last of these is dropped.
 #[derive(Clone)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     jobs: mpsc::Sender<Job>,
 }
 
 /// The connections of the thread.
-pub(super) struct Pools {
+pub(crate) struct Pools {
     main: Pool,
     fulfilment: Option<Pool>,
 }
 
 impl Pools {
     /// A connection of the node's own user.
-    pub(super) async fn main(&self) -> Result<Object, PostgresError> {
+    pub(crate) async fn main(&self) -> Result<Object, PostgresError> {
         take(&self.main).await
     }
 
     /// A connection of a user who may read user ids.
-    pub(super) async fn fulfilment(&self) -> Result<Object, LedgerError> {
+    pub(crate) async fn fulfilment(&self) -> Result<Object, LedgerError> {
         let pool = self.fulfilment.as_ref().ok_or(LedgerError::NoUserIds)?;
         Ok(take(pool).await?)
     }
@@ -58,14 +58,15 @@ async fn take(pool: &Pool) -> Result<Object, PostgresError> {
 }
 
 impl Reader {
-    /// Starts the thread; nothing is connected yet.
-    pub(super) fn start(
+    /// Starts the thread under this name; nothing is connected yet.
+    pub(crate) fn start(
+        name: &str,
         main: Connector,
         fulfilment: Option<Connector>,
     ) -> Result<Self, PostgresError> {
         let (jobs, queue) = mpsc::channel(WAITING_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let fulfilment = fulfilment.map(|connector| connector.pool(FEEDS_MAX));
             let pools = Pools { main: main.pool(READS_MAX), fulfilment };
             LocalSet::new().block_on(&runtime, work(queue, Rc::new(pools)));
@@ -74,7 +75,7 @@ impl Reader {
     }
 
     /// Runs a read on the thread. It is carried to its end even if nobody waits any more.
-    pub(super) async fn read<T, E, F>(
+    pub(crate) async fn read<T, E, F>(
         &self,
         read: impl FnOnce(Rc<Pools>) -> F + Send + 'static,
     ) -> Result<T, E>
@@ -99,7 +100,7 @@ impl Reader {
 }
 
 /// Why a read did not come to its turn.
-pub(super) enum NotRead {
+pub(crate) enum NotRead {
     /// As many wait as may wait.
     Busy,
     /// The thread ended.

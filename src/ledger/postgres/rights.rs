@@ -17,6 +17,14 @@ pub struct Rights {
     pub deletes_orders: bool,
     /// Read user ids.
     pub reads_user_ids: bool,
+    /// Add to the evidence.
+    pub adds_evidence: bool,
+    /// Read all of the evidence.
+    pub reads_evidence: bool,
+    /// Delete evidence.
+    pub deletes_evidence: bool,
+    /// Change evidence.
+    pub changes_evidence: bool,
     /// Make tables in the schema.
     pub makes_tables: bool,
 }
@@ -30,5 +38,9 @@ pub(super) async fn rights(client: &Client) -> Result<Rights, PostgresError> {
         deletes_orders: row.try_get(3)?,
         reads_user_ids: row.try_get(4)?,
         makes_tables: row.try_get(5)?,
+        adds_evidence: row.try_get(6)?,
+        reads_evidence: row.try_get(7)?,
+        deletes_evidence: row.try_get(8)?,
+        changes_evidence: row.try_get(9)?,
     })
 }

@@ -13,7 +13,7 @@ use crate::sale::{BuyerRef, OrderId};
 
 /// 16 bytes: an order id (`uuid`) or a buyer (`bytea`).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sixteen(pub(super) [u8; 16]);
+pub(crate) struct Sixteen(pub(crate) [u8; 16]);
 
 impl ToSql for Sixteen {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
@@ -35,21 +35,21 @@ impl<'a> FromSql<'a> for Sixteen {
 
 /// The value as an integer of PostgreSQL. An `after` from outside may be larger than any: it is then past
 /// every end.
-pub(super) fn int(value: u64) -> i64 {
+pub(crate) fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-pub(super) fn uint(row: &Row, column: usize) -> Result<u64, PostgresError> {
+pub(crate) fn uint(row: &Row, column: usize) -> Result<u64, PostgresError> {
     let value: i64 = row.try_get(column)?;
     u64::try_from(value).map_err(|_| unreadable("a negative number"))
 }
 
-pub(super) fn small(row: &Row, column: usize) -> Result<u32, PostgresError> {
+pub(crate) fn small(row: &Row, column: usize) -> Result<u32, PostgresError> {
     let value: i64 = row.try_get(column)?;
     u32::try_from(value).map_err(|_| unreadable("a number out of range"))
 }
 
-pub(super) fn parse<T: std::str::FromStr>(
+pub(crate) fn parse<T: std::str::FromStr>(
     row: &Row,
     column: usize,
     what: &str,
@@ -58,18 +58,18 @@ pub(super) fn parse<T: std::str::FromStr>(
     text.parse().map_err(|_| unreadable(what))
 }
 
-pub(super) fn order_id(row: &Row, column: usize) -> Result<OrderId, PostgresError> {
+pub(crate) fn order_id(row: &Row, column: usize) -> Result<OrderId, PostgresError> {
     let Sixteen(bytes) = row.try_get(column)?;
     let id = OrderId::from_random_bytes(bytes);
     // The bits of the version are in place already, or it is not one of ours.
     if *id.as_bytes() == bytes { Ok(id) } else { Err(unreadable("an order id")) }
 }
 
-pub(super) fn buyer(row: &Row, column: usize) -> Result<BuyerRef, PostgresError> {
+pub(crate) fn buyer(row: &Row, column: usize) -> Result<BuyerRef, PostgresError> {
     let Sixteen(bytes) = row.try_get(column)?;
     Ok(BuyerRef::from_bytes(bytes))
 }
 
-pub(super) fn unreadable(what: &str) -> PostgresError {
+pub(crate) fn unreadable(what: &str) -> PostgresError {
     PostgresError::Unreadable(what.to_owned())
 }

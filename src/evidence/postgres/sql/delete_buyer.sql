@@ -1,0 +1,1 @@
+DELETE FROM flux_gate.evidence WHERE buyer = $1

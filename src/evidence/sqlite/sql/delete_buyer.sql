@@ -1,0 +1,1 @@
+DELETE FROM sightings WHERE buyer = ?1

@@ -88,7 +88,11 @@ pub async fn orders(State(operator): State<Arc<Operator>>, RawQuery(query): RawQ
         let found = look.sightings(evidence, &shared, true).await;
         let found = found.map_err(|error| not_read(&error))?;
         let page = Page { look, filter, limit, after };
-        apart(turn, move || reply::json_value(Code::Ok, &page.make(&shared, &found))).await
+        apart(turn, move || {
+            let made = page.make(&found, |order| status(&shared, order));
+            reply::json_value(Code::Ok, &made)
+        })
+        .await
     })
     .await
 }
@@ -111,7 +115,11 @@ struct Page {
 }
 
 impl Page {
-    fn make(&self, shared: &Shared, found: &Found) -> SuspiciousOrders {
+    fn make(
+        &self,
+        found: &Found,
+        status: impl Fn(&patterns::Order<'_>) -> Option<&'static str>,
+    ) -> SuspiciousOrders {
         let all = patterns::orders(&found.sightings, &self.look.thresholds);
         let looked_at = all.len();
         let wanted: Vec<_> = all.into_iter().filter(|order| self.filter.wants(order)).collect();
@@ -124,7 +132,7 @@ impl Page {
             format!("{at_ms}.{id}")
         });
         SuspiciousOrders {
-            orders: page.iter().map(|order| view(shared, order)).collect(),
+            orders: page.iter().map(|order| view(order, status(order))).collect(),
             matched: wanted.len(),
             looked_at,
             complete: !found.cut,
@@ -133,10 +141,15 @@ impl Page {
     }
 }
 
-fn view(shared: &Shared, order: &patterns::Order<'_>) -> SuspiciousOrder {
+/// How an order stands, if this node has it in memory.
+fn status(shared: &Shared, order: &patterns::Order<'_>) -> Option<&'static str> {
+    let product = order.sighting.product.as_ref()?;
+    let known = shared.applied().with_state(product, |state| state.order(&order.id)).flatten();
+    known.map(|known| known.status.word())
+}
+
+fn view(order: &patterns::Order<'_>, status: Option<&'static str>) -> SuspiciousOrder {
     let sighting = order.sighting;
-    let in_state = |product| shared.applied().with_state(product, |state| state.order(&order.id));
-    let known = sighting.product.as_ref().and_then(in_state).flatten();
     let shows = |finding: &Finding| Shows {
         pattern: finding.pattern.word(),
         mark: finding.source.to_string(),
@@ -147,11 +160,54 @@ fn view(shared: &Shared, order: &patterns::Order<'_>) -> SuspiciousOrder {
         order_id: order.id.to_string(),
         product_id: sighting.product.map(|product| product.to_string()),
         at: sighting.at_ms,
-        status: known.map(|known| known.status.word()),
+        status,
         buyer: text(Kind::Buyer),
         address: text(Kind::Address),
         network: text(Kind::Network),
         fingerprint: text(Kind::Fingerprint),
         shows: order.findings.iter().map(shows).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::analysis::patterns::{Pattern, Thresholds};
+    use crate::evidence::analysis::tests::crowd::{BOTS, Dice, bots, honest};
+
+    #[test]
+    fn pages_follow_each_other_and_tell_what_was_not_looked_at() {
+        let mut dice = Dice(1);
+        let mut sightings = honest(&mut dice);
+        let looked_at = sightings.len() + BOTS;
+        sightings.extend(bots(&mut dice, Pattern::SharedAddress));
+        // As when many come in one millisecond.
+        sightings.iter_mut().for_each(|one| one.at_ms -= one.at_ms % 60_000);
+        sightings.sort_by_key(|one| one.at_ms);
+        let found = Found { sightings, cut: true };
+        let look = Look {
+            since_ms: 0,
+            until_ms: u64::MAX,
+            product: None,
+            thresholds: Thresholds { burst_orders: u32::MAX, ..Thresholds::default() },
+        };
+        let filter = Filter::showing(Some(Pattern::SharedAddress));
+        let mut page = Page { look, filter, limit: 7, after: None };
+        let mut ids = Vec::new();
+        loop {
+            let made = page.make(&found, |_| Some("confirmed"));
+            assert_eq!((made.matched, made.looked_at, made.complete), (BOTS, looked_at, false));
+            assert!(made.orders.len() <= 7);
+            ids.extend(made.orders.into_iter().map(|order| order.order_id));
+            let Some(next) = made.next else { break };
+            page.after = Some(place(&next).unwrap());
+        }
+        let number = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((number, ids.len()), (BOTS, BOTS));
+        for wrong in ["", "5", "5.", ".x", "x.3f2b8a90-1c4d-8e5f-a6b7-c8d9e0f1a2b3", "5.5.5"] {
+            assert!(place(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -206,3 +206,6 @@ impl Evidence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,8 @@ GRANT flux_gate_fulfilment TO flux_gate_fulfilment_login;
 ALTER ROLE flux_gate_owner_login SET role = 'flux_gate_owner';
 
 -- Three of them only ever read: a query that tries to write is a mistake or an attack. (The rights on the
--- tables say so too; this one also holds for a table whose rights somebody got wrong.)
+-- tables say so too; this one also holds for a table whose rights somebody got wrong.) Nodes write one thing, the evidence,
+-- and say so in each transaction that does.
 ALTER ROLE flux_gate_ingestion_login  SET default_transaction_read_only = on;
 ALTER ROLE flux_gate_auditor_login    SET default_transaction_read_only = on;
 ALTER ROLE flux_gate_fulfilment_login SET default_transaction_read_only = on;

@@ -229,3 +229,6 @@ fn product(text: Option<&str>) -> Result<Option<ProductId>, EvidenceError> {
         Some(text) => text.parse().map(Some).map_err(|_| EvidenceError::Unreadable("a product")),
     }
 }
+
+#[cfg(test)]
+mod tests;

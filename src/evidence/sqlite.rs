@@ -184,3 +184,6 @@ fn int(value: u64) -> i64 {
 fn uint(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
     row.get::<_, i64>(column).map(|value| value.max(0) as u64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod crash;
 #[cfg(feature = "distributed")]
 mod distributed;
 mod documents;
+mod evidence;
 mod faults;
 mod fuzz_replay;
 mod incident;

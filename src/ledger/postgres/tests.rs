@@ -178,6 +178,31 @@ fn roles_have_their_rights_and_no_others() {
         let writes = "UPDATE flux_gate.progress SET updated_at = now()";
         assert_eq!(may(user, writes), user == User::Worker, "{user:?}");
     }
+    // A transaction of its own says that it writes: some logins only read by themselves.
+    let evidence = |user, sql: &str| may(user, &format!("BEGIN READ WRITE; {sql}; COMMIT"));
+    for user in [User::Node, User::Worker, User::Auditor, User::Fulfilment] {
+        let (node, worker) = (user == User::Node, user == User::Worker);
+        let add = "INSERT INTO flux_gate.evidence (at_ms, what, weight, address, network)
+            VALUES (1, 'blocked', 1, 1, 1)";
+        assert_eq!(evidence(user, add), node, "{user:?}");
+        let count = "INSERT INTO flux_gate.evidence_minutes VALUES (0, '', 'blocked', 1)";
+        assert_eq!(evidence(user, count), node, "{user:?}");
+        let reads = node || user == User::Auditor;
+        assert_eq!(evidence(user, "SELECT * FROM flux_gate.evidence"), reads, "{user:?}");
+        assert_eq!(evidence(user, "SELECT * FROM flux_gate.evidence_minutes"), reads, "{user:?}");
+        let some = "SELECT id, at_ms, buyer FROM flux_gate.evidence";
+        assert_eq!(evidence(user, some), reads || worker, "{user:?}");
+        assert_eq!(evidence(user, "DELETE FROM flux_gate.evidence WHERE at_ms < 0"), worker);
+        let minutes = "DELETE FROM flux_gate.evidence_minutes WHERE minute_ms < 0";
+        assert_eq!(evidence(user, minutes), worker, "{user:?}");
+        for forbidden in [
+            "UPDATE flux_gate.evidence SET address = 0",
+            "UPDATE flux_gate.evidence_minutes SET count = 1",
+            "TRUNCATE flux_gate.evidence",
+        ] {
+            assert!(!evidence(user, forbidden), "{user:?}: {forbidden}");
+        }
+    }
     assert!(may(User::Auditor, "SELECT * FROM flux_gate.order_list"));
     assert!(may(User::Auditor, "SELECT * FROM flux_gate.erased"));
 }

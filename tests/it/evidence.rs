@@ -146,9 +146,14 @@ fn every_attempt_leaves_what_is_needed_and_nobodys_name() {
     let expected: BTreeMap<_, _> =
         expected.into_iter().map(|(what, counts)| (what.to_owned(), counts)).collect();
     assert_eq!(rows(&evidence), expected);
-    let shown = "SELECT count(DISTINCT address) FROM sightings WHERE what <> 'blocked' AND address <> 0";
+    let shown =
+        "SELECT count(DISTINCT address) FROM sightings WHERE what <> 'blocked' AND address <> 0";
     assert_eq!(number(&evidence, shown), 1, "all but the blocked one are from one address");
-    assert_eq!(number(&evidence, "SELECT count(*) FROM sightings WHERE address = 0"), 1, "the shop");
+    assert_eq!(
+        number(&evidence, "SELECT count(*) FROM sightings WHERE address = 0"),
+        1,
+        "the shop"
+    );
     let fingerprints = "SELECT count(DISTINCT fingerprint) FROM sightings";
     assert_eq!(number(&evidence, fingerprints), 1);
     let buyers = "SELECT count(DISTINCT buyer) FROM sightings WHERE what = 'accepted'";
@@ -165,7 +170,8 @@ fn every_attempt_leaves_what_is_needed_and_nobodys_name() {
         let path = file.unwrap().path();
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let of_evidence = path.to_string_lossy().contains("evidence");
-        let everywhere = [ADDRESS.as_bytes(), FINGERPRINT.as_bytes(), b"198.51.100", &[203, 0, 113, 177]];
+        let everywhere =
+            [ADDRESS.as_bytes(), FINGERPRINT.as_bytes(), b"198.51.100", &[203, 0, 113, 177]];
         let here = [&b"6160"[..], b"customer", b"shop"];
         let needles = everywhere.iter().chain(here.iter().filter(|_| of_evidence));
         for needle in needles {
@@ -185,12 +191,13 @@ fn a_flood_is_sampled_and_counted_and_shown_in_the_metrics() {
         assert_eq!(answer.summary(), "401 unauthorized");
     }
     let scrape = || {
-        let get = Draft::new("GET", "/metrics", "")
-            .set("authorization", format!("Bearer {ADMIN_TOKEN}"));
+        let get =
+            Draft::new("GET", "/metrics", "").set("authorization", format!("Bearer {ADMIN_TOKEN}"));
         exchange(rig.server.operator, None, &get.bytes()).unwrap().unwrap().text()
     };
     let is_written = |text: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix("flux_gate_evidence_rows_total "));
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("flux_gate_evidence_rows_total "));
         line.is_some_and(|rows| rows.parse::<u64>().unwrap() > 0)
     };
     for _ in 0..500 {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::super::{Sighting, What};
 use super::patterns::{Order, Pattern};
 
-/// Longest span that is told second by second, in milliseconds: ten minutes.
-pub const BY_SECOND_MS_MAX: u64 = 600_000;
+/// Longest span that is told second by second, in milliseconds: a quarter of an hour.
+pub const BY_SECOND_MS_MAX: u64 = 900_000;
 
 /// A second or a minute that has attempts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

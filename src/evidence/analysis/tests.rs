@@ -242,7 +242,7 @@ fn offenders_are_those_with_most_orders_and_refusals_weigh_as_many_as_they_stand
 
 #[test]
 fn the_shape_adds_up_by_second_or_by_minute() {
-    assert_eq!((step_ms(600_000), step_ms(600_001)), (1_000, 60_000));
+    assert_eq!((step_ms(900_000), step_ms(900_001)), (1_000, 60_000));
     let mut dice = Dice(6);
     let mut all = bots(&mut dice, Pattern::Bursts);
     let mut flood = order(&mut dice, BEGIN_MS);

@@ -54,7 +54,7 @@ fn pages_of_suspicious_orders_are_all_of_them_once() {
     let other = rig.farm("shoe", 0..4, "shoe-device");
     rig.seen("phone", 80);
     rig.seen("shoe", 4);
-    let base = "/admin/incident/orders?product=phone&pattern=shared_fingerprint&limit=25";
+    let base = "/admin/incident/orders?product=phone&pattern=shared_fingerprint&burst_orders=1000&limit=25";
     let mut found = Vec::new();
     let mut after = String::new();
     let mut pages = 0;

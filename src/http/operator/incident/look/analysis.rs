@@ -34,7 +34,7 @@ pub struct Analysis {
     suspicious: usize,
     /// How many show each pattern; an order may show several.
     patterns: BTreeMap<&'static str, usize>,
-    /// How long a step is, in milliseconds: a second, of spans longer than ten minutes a minute.
+    /// How long a step is, in milliseconds: a second, of spans longer than a quarter of an hour a minute.
     step_ms: u64,
     /// Those in which there was something. By the minute they count all attempts; by the second those that were kept,
     /// each for as many as it stands for.

@@ -71,7 +71,7 @@ enum IncidentCommand {
     /// Go on after `stop`.
     Resume(stop::Stop),
     /// Show suspicious orders, with why they are.
-    Investigate(look::Investigate),
+    Investigate(Box<look::Investigate>),
     /// Show whom orders and refusals come from, the most first.
     Offenders(look::Offenders),
     /// Show how an attack went, and what each rule would have caught.

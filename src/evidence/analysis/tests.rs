@@ -330,6 +330,25 @@ fn a_flood_that_proves_nothing_empties_its_address() {
     assert_eq!(of(&played, Rule::IpPerSecond(20)), (0, 1));
 }
 
+#[test]
+fn as_many_as_one_look_takes_in_are_analysed_though_all_are_of_one_source() {
+    let mut dice = Dice(12);
+    let number = crate::evidence::SIGHTINGS_MAX;
+    let mut all: Vec<_> = (0..number as u64).map(|n| order(&mut dice, BEGIN_MS + n)).collect();
+    for (index, one) in all.iter_mut().enumerate() {
+        (one.address, one.network, one.fingerprint) = (Mark(1), Mark(2), Some(Mark(3)));
+        one.series = Some(Series { stem: Mark(4), number: index as u64 });
+    }
+    // What takes the square of their number takes minutes here.
+    let found = orders(&all, &Thresholds::default());
+    assert!(found.iter().all(|order| order.findings.len() == Pattern::ALL.len()));
+    let played = play(&all, &found, None, Signed::Counts);
+    assert_eq!(of(&played, Rule::Block(Source::Network(Mark(2)))), (number as u64, 0));
+    for kind in Kind::ALL {
+        assert!(offenders(&all, kind, &Thresholds::default(), 10).len() <= 10);
+    }
+}
+
 /// Any sighting, of few people so that they meet.
 fn any() -> impl Strategy<Value = Sighting> {
     let whats = [What::Accepted, What::Accepted, What::Busy, What::Blocked, What::NotAuthentic];

@@ -84,7 +84,7 @@ fn pages_of_suspicious_orders_are_all_of_them_once() {
     assert_eq!((reversed.count(), &page["matched"]), (1, &json!(60)));
     // Thresholds.
     let at = |query: &str| rig.look(&format!("/admin/incident/orders?{query}")).json();
-    assert_eq!(at("product=phone&fingerprint_buyers=61")["matched"], 0);
+    assert_eq!(at("product=phone&fingerprint_buyers=61&burst_orders=100000")["matched"], 0);
     assert_eq!(at("product=phone&fingerprint_buyers=60&burst_orders=100000")["matched"], 60);
     assert_eq!(at("product=shoe&burst_orders=100000")["matched"], 0, "four buyers");
     assert_eq!(at("product=shoe&fingerprint_buyers=4")["matched"], other.len());

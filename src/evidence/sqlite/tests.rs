@@ -228,7 +228,8 @@ fn a_file_that_turns_out_to_be_damaged_is_put_aside_while_it_is_written() {
         connection
             .execute_batch(
                 "PRAGMA writable_schema = ON;
-                 UPDATE sqlite_schema SET rootpage = 1000 WHERE name = 'sightings';",
+                 UPDATE sqlite_schema SET rootpage = 1000 WHERE name = 'sightings';
+                 PRAGMA schema_version = 99;",
             )
             .unwrap();
         drop(connection);

@@ -13,6 +13,7 @@ use aws_lc_rs::hmac;
 use flux_gate::clock::Clock;
 use flux_gate::config::traces::Traces;
 use flux_gate::config::{self, Config};
+use flux_gate::evidence::{Evidence, Recorder, Seen, SqliteEvidence, What};
 use flux_gate::guard::{Guard, Now, PassKeys, Request};
 use flux_gate::http::code::Code;
 use flux_gate::http::spans;
@@ -58,6 +59,8 @@ pub enum Around {
     Unsampled,
     /// The same, and its caller names a trace that it does not sample.
     Parent,
+    /// Its place in the evidence, as the thread that serves leaves it there: 1 in 64 is kept, all are counted.
+    Evidence,
 }
 
 impl Around {
@@ -67,6 +70,7 @@ impl Around {
             Self::Id => "id",
             Self::Unsampled => "unsampled",
             Self::Parent => "parent",
+            Self::Evidence => "evidence",
         }
     }
 }
@@ -87,6 +91,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let orders: Vec<Prepared> = (0..MANY).map(|n| prepare(n, n % users)).collect();
     let orders = orders.into_iter().map(|order| order.within(options.around)).collect::<Vec<_>>();
     let requests = requests(options.around)?;
+    let seen_by = evidence(&identity)?;
+    let product: ProductId = PRODUCT.parse()?;
     let mut cache = guard.cache();
     // The map of an answer's headers is made in any case.
     let mut reply = http::Response::new(());
@@ -114,6 +120,17 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         };
         let refusal = match options.around {
             Around::Nothing => refuse()?,
+            Around::Evidence => {
+                let refusal = refuse()?;
+                seen_by.note(NOW_MS, What::SoldOut, Some(&product), || Seen {
+                    order_id: None,
+                    buyer: None,
+                    user: None,
+                    address: Some(guard.client_ip(&request)),
+                    fingerprint: Some(Seen::fingerprint(b"0123456789abcdef01234567")),
+                });
+                refusal
+            }
             _ => {
                 let scope = requests.begin(&order.headers, || "POST /order");
                 let refusal = finished(scope.run(async {
@@ -142,7 +159,7 @@ fn finished<F: Future>(future: F) -> F::Output {
 /// Those that the thread of a server has. The collector is not there, and nothing is sent.
 fn requests(around: Around) -> anyhow::Result<Requests> {
     let tracer = match around {
-        Around::Nothing | Around::Id => Tracer::default(),
+        Around::Nothing | Around::Id | Around::Evidence => Tracer::default(),
         Around::Unsampled | Around::Parent => {
             let traces = Traces {
                 endpoint: "http://127.0.0.1:1".to_owned(),
@@ -153,6 +170,18 @@ fn requests(around: Around) -> anyhow::Result<Requests> {
         }
     };
     Ok(Requests::new(tracer, [9; 16]))
+}
+
+/// The way to an evidence whose thread has ended: what that does is done on another core, and is not counted here.
+fn evidence(identity: &Arc<IdentityKeys>) -> anyhow::Result<Recorder> {
+    let dir = tempfile::tempdir()?;
+    let (clock, identity) = (Clock::system(), Arc::clone(identity));
+    let settings = config::evidence::Evidence::default();
+    let evidence = SqliteEvidence::start(dir.path(), settings, clock, identity)?;
+    let evidence = Evidence::Sqlite(evidence);
+    let recorder = evidence.recorder().context("a node notes what it sees")?;
+    evidence.stop();
+    Ok(recorder)
 }
 
 fn configuration() -> Config {

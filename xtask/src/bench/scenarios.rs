@@ -33,6 +33,7 @@ pub fn refusal(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for (known, around, who) in [
         (true, Around::Nothing, "a user it knows"),
         (false, Around::Nothing, "a new user"),
+        (true, Around::Evidence, "a user it knows, with its place in the evidence"),
         (true, Around::Id, "a user it knows, with the request's id"),
         (true, Around::Unsampled, "and traces on, unsampled"),
         (true, Around::Parent, "and an unsampled trace of its caller's"),

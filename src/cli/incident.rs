@@ -15,13 +15,14 @@ use crate::sale::OperationId;
 use crate::sale::control::{BlockTarget, Limit};
 
 mod drill;
+mod look;
 mod orders;
 mod report;
 mod reverse;
 mod show;
 mod stop;
 
-/// Answer an attack: stop, reverse, block, tighten limits, approve, report, resume.
+/// Answer an attack: stop, investigate, reverse, block, tighten limits, approve, analyse, report, resume.
 ///
 /// The listener is that of the configuration (key admin.listen) or --url; the token is that of
 /// FLUX_GATE__ADMIN__TOKEN, the configuration, or the data directory. Everything holds on all nodes at once,
@@ -31,6 +32,10 @@ mod stop;
 Examples:
   flux-gate incident stop iphone-15 --reason 'bots, ticket 71'
   flux-gate incident stop --all --reason 'bots, ticket 71'
+  flux-gate incident investigate --product iphone-15 --since -10m --pattern shared_fingerprint
+  flux-gate incident investigate --since -1h --network 203.0.113.0/24
+  flux-gate incident offenders --since -10m
+  flux-gate incident analyse --since -1h --product iphone-15
   flux-gate incident reverse --product iphone-15 --orders-file fraud.txt --restock --dry-run --reason fraud
   flux-gate incident reverse --product iphone-15 --query 'pattern=shared_fingerprint&since=-10m' \\
       --restock --reason 'bots, ticket 71'
@@ -65,6 +70,12 @@ enum IncidentCommand {
     Stop(stop::Stop),
     /// Go on after `stop`.
     Resume(stop::Stop),
+    /// Show suspicious orders, with why they are.
+    Investigate(Box<look::Investigate>),
+    /// Show whom orders and refusals come from, the most first.
+    Offenders(look::Offenders),
+    /// Show how an attack went, and what each rule would have caught.
+    Analyse(look::Analyse),
     /// Take orders back, each once: shows first what it would do, and asks.
     Reverse(reverse::Reverse),
     /// Write a signed report of a span of time into a directory, or check one.
@@ -162,7 +173,7 @@ impl Incident {
             IncidentCommand::Drill(drill) => return drill.run(machine),
             _ => {}
         }
-        let call = self.command.call(machine.clock.unix_ms());
+        let call = self.command.call(machine.clock.unix_ms())?;
         let reply = self.listener.send(machine, common, &call)?;
         let reply = json_of(&reply)?;
         let text = if self.listener.json {
@@ -176,10 +187,13 @@ impl Incident {
 }
 
 impl IncidentCommand {
-    fn call(&self, now_ms: u64) -> Call {
+    fn call(&self, now_ms: u64) -> Result<Call, Failure> {
         let look = |path: &str| Call { method: Method::GET, path: path.to_owned(), body: None };
         let change = |method, path: String, body| Call { method, path, body: Some(body) };
-        match self {
+        Ok(match self {
+            Self::Investigate(investigate) => investigate.call(now_ms)?,
+            Self::Offenders(offenders) => offenders.call(now_ms)?,
+            Self::Analyse(analyse) => analyse.call(now_ms)?,
             Self::Stop(stop) => stop.call("/admin/incident/stop"),
             Self::Resume(stop) => stop.call("/admin/incident/resume"),
             // These are several calls.
@@ -219,11 +233,14 @@ impl IncidentCommand {
                 let path = format!("/admin/approvals/{approval}/reject");
                 change(Method::POST, path, Value::Null)
             }
-        }
+        })
     }
 
     fn show(&self, reply: &Value) -> String {
         match self {
+            Self::Investigate(_) => look::orders(reply),
+            Self::Offenders(_) => look::offenders(reply),
+            Self::Analyse(_) => look::analysis(reply),
             Self::Stop(_) => stop::show(reply, "stopped"),
             Self::Resume(_) => stop::show(reply, "resumed"),
             Self::Blocks => show::blocks(reply),

@@ -49,6 +49,7 @@ pub enum Code {
     BodyBroken,
     LedgerUnavailable,
     AuditUnavailable,
+    EvidenceUnavailable,
     Internal,
 }
 
@@ -137,6 +138,7 @@ impl Code {
             BodyBroken,
             LedgerUnavailable,
             AuditUnavailable,
+            EvidenceUnavailable,
             Internal,
         ]
     };
@@ -217,6 +219,9 @@ impl Code {
             }
             Self::AuditUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "audit_unavailable", "Audit trail unavailable", After)
+            }
+            Self::EvidenceUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "evidence_unavailable", "Evidence unavailable", After)
             }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error", SameKey),
         };

@@ -50,6 +50,8 @@ pub struct Operator {
     pub recorder: Recorder,
     /// What the console keeps.
     pub console: console::Console,
+    /// Whose turn it is to look into the evidence.
+    pub turns: incident::look::Turns,
 }
 
 /// The whole route table of the operator's listener.
@@ -63,6 +65,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/limits", get(limits::list))
         .route("/admin/approvals", get(approvals::list))
         .route("/admin/audit/head", get(trail::head))
+        .merge(incident::viewer_router())
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::viewer));
     let operator_role = Router::new()
         .route("/init", post(products::init))

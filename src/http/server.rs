@@ -290,6 +290,7 @@ async fn serve_operator(
         desk,
         tokens,
         console: Default::default(),
+        turns: Default::default(),
     });
     operator::console::start(&operator);
     let router = operator::router(operator.clone());

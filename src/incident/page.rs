@@ -19,7 +19,7 @@ pub fn page(story: &Story) -> String {
     products(&mut page, story);
     actions(&mut page, story);
     refusals(&mut page, story);
-    offenders(&mut page, &story.offenders);
+    evidence(&mut page, story);
     standing(&mut page, story);
     proof(&mut page, story);
     page
@@ -138,26 +138,80 @@ fn refusals(page: &mut String, story: &Story) {
     }
 }
 
+/// What evidence tells, or why there is none.
+fn evidence(page: &mut String, story: &Story) {
+    let word = match story.evidence {
+        "kept" => "",
+        "cut" => "Not all that was kept of the span had a place here: its oldest part is missing.",
+        "off" => "No evidence of attempts is kept here (`evidence.enabled` is false).",
+        _ => "The evidence of attempts could not be read when this report was made.",
+    };
+    page.push_str("\n## The attack\n\n");
+    if !word.is_empty() {
+        let _ = writeln!(page, "{word}\n");
+    }
+    analysis(page, &story.analysis);
+    offenders(page, &story.offenders);
+}
+
+/// How it went, and what each rule would have caught.
+fn analysis(page: &mut String, analysis: &Value) {
+    let Some(steps) = analysis["steps"].as_array() else { return };
+    let [suspicious, orders] = ["suspicious", "orders"].map(|name| word(&analysis[name]));
+    let _ = writeln!(page, "{suspicious} of {orders} orders are suspicious.");
+    let patterns = analysis["patterns"].as_object().into_iter().flatten();
+    for (pattern, orders) in patterns.filter(|(_, orders)| **orders != 0) {
+        let _ = writeln!(page, "- {}: {}", markdown(pattern), word(orders));
+    }
+    if !steps.is_empty() {
+        page.push_str("\n### Attempts over time\n\n");
+        row(page, &["from", "orders", "suspicious", "refused"]);
+        row(page, &["---"; 4]);
+        for step in steps.iter().take(ROWS_MAX) {
+            let came_to = step["cameTo"].as_object().into_iter().flatten();
+            let count = |of: &Value| of.as_u64().unwrap_or_default();
+            let all: u64 = came_to.map(|(_, of)| count(of)).sum();
+            let accepted = count(&step["cameTo"]["accepted"]);
+            let at = step["at"].as_u64().map_or(String::new(), time);
+            let refused = all.saturating_sub(accepted).to_string();
+            let suspicious = word(&step["suspicious"]);
+            row(page, &[&markdown(&at), &accepted.to_string(), &suspicious, &refused]);
+        }
+        if let Some(more) = steps.len().checked_sub(ROWS_MAX).filter(|more| *more > 0) {
+            let _ = writeln!(page, "\n{more} more are in the files for machines.");
+        }
+    }
+    let rules = analysis["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if rules.is_empty() {
+        return;
+    }
+    page.push_str(
+        "\n### What each rule would have caught\n\nEach alone, played over the attempts that were kept: it \
+         compares rules and does not foretell a sale.\n\n",
+    );
+    row(page, &["rule", "value", "suspicious orders", "other orders"]);
+    row(page, &["---"; 4]);
+    for rule in rules.iter().take(ROWS_MAX) {
+        let value = [&rule["value"], &rule["source"]].map(word).concat();
+        let [caught, collateral] = ["caught", "collateral"].map(|name| word(&rule[name]));
+        row(page, &[&word(&rule["rule"]), &value, &caught, &collateral]);
+    }
+}
+
 /// Lists of `{"key","orders",…}` under what they are by.
 fn offenders(page: &mut String, offenders: &Value) {
     let Some(lists) = offenders.as_object() else { return };
-    page.push_str("\n## Whom the orders come from\n");
+    page.push_str("\n### Whom the orders come from\n");
     for (by, list) in lists {
         let Some(list) = list.as_array().filter(|list| !list.is_empty()) else { continue };
-        let _ = write!(page, "\n### By {}\n\n", markdown(by));
-        row(page, &["pseudonym", "orders", "first", "last"]);
-        row(page, &["---"; 4]);
+        let _ = write!(page, "\n#### By {}\n\n", markdown(by));
+        row(page, &["pseudonym", "orders", "buyers", "refused", "first", "last"]);
+        row(page, &["---"; 6]);
         for entry in list.iter().take(ROWS_MAX) {
-            let at = |name: &str| entry[name].as_u64().map_or(String::new(), time);
-            row(
-                page,
-                &[
-                    &word(&entry["key"]),
-                    &word(&entry["orders"]),
-                    &markdown(&at("firstAt")),
-                    &markdown(&at("lastAt")),
-                ],
-            );
+            let at = |name: &str| markdown(&entry[name].as_u64().map_or(String::new(), time));
+            let [key, orders, buyers, refusals] =
+                ["key", "orders", "buyers", "refusals"].map(|name| word(&entry[name]));
+            row(page, &[&key, &orders, &buyers, &refusals, &at("firstAt"), &at("lastAt")]);
         }
     }
 }
@@ -224,7 +278,39 @@ fn time(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn the_page_tells_what_evidence_there_is_of_the_attack() {
+        let mut story = Story { evidence: "off", ..Story::default() };
+        assert!(page(&story).contains("evidence.enabled"));
+        story.evidence = "kept";
+        story.analysis = json!({
+            "orders": 7, "suspicious": 5, "patterns": {"bursts": 5, "one_network": 0},
+            "steps": [{"at": 60_000, "suspicious": 5, "cameTo": {"accepted": 7, "blocked": 40}}],
+            "rules": [
+                {"rule": "min_interval_ms", "value": 500, "source": null, "caught": 1, "collateral": 2},
+                {"rule": "block", "value": null, "source": "network 1", "caught": 5, "collateral": 0},
+            ],
+        });
+        story.offenders = json!({"network": [{"key": "network 1", "orders": 5, "buyers": 5,
+            "refusals": 40, "firstAt": 60_000, "lastAt": 61_000}], "buyer": []});
+        let page = page(&story);
+        for line in [
+            "5 of 7 orders are suspicious.",
+            "- bursts: 5",
+            "| 1970\\-01\\-01T00\\:01\\:00Z | 7 | 5 | 40 |",
+            "| min\\_interval\\_ms | 500 | 1 | 2 |",
+            "| block | network 1 | 5 | 0 |",
+            "#### By network",
+            "| network 1 | 5 | 5 | 40 |",
+        ] {
+            assert!(page.contains(line), "{line} is not in {page}");
+        }
+        assert!(!page.contains("one\\_network") && !page.contains("By buyer"), "{page}");
+    }
 
     #[test]
     fn what_an_operator_wrote_is_text_in_page_and_table() {

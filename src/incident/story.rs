@@ -43,6 +43,9 @@ pub struct Story {
     pub limits: Value,
     /// The approvals that wait or were given.
     pub approvals: Value,
+    /// What is known of attempts: `kept` is all that was kept of them, `cut` that the oldest of it had no place,
+    /// `off` that nothing is kept, `not_read` that the store did not answer.
+    pub evidence: &'static str,
     /// Whom the orders of the span come from, the most first, where evidence is kept.
     pub offenders: Value,
     /// How the attack went and what each rule would have caught, where evidence is kept.

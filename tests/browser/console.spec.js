@@ -169,6 +169,23 @@ test("orders are reversed, each once", async ({ page }) => {
   await expect(row(page, product)).toContainText("1 of 100");
 });
 
+test("offenders appear as pseudonyms after an attack", async ({ page }) => {
+  const faults = watch(page);
+  const product = await sale(1_000);
+  await login(page, "viewer");
+  const device = unique("farm-device");
+  for (let n = 0; n < 13; n += 1) {
+    expect((await order(product, unique("bot"), { "x-device-fingerprint": device })).status).toBe(200);
+  }
+  const panel = page.getByRole("region", { name: /Top offenders/ });
+  const farm = panel.getByRole("row").filter({ hasText: /^fingerprint-[0-9a-f]{16}130/ });
+  await expect(farm).toBeVisible({ timeout: 20_000 });
+  await expect(panel).not.toContainText(device);
+  await expect(panel).not.toContainText("bot-");
+  await panel.screenshot({ path: "shots/offenders.png" });
+  expect(faults).toEqual([]);
+});
+
 test("a viewer sees everything and has no buttons", async ({ page }) => {
   const product = await sale(10);
   await login(page, "viewer");

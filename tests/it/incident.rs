@@ -4,6 +4,7 @@
 
 mod drill;
 pub mod load;
+mod look;
 mod reverse;
 mod stop;
 pub mod whole;

@@ -7,11 +7,13 @@ use http::Method;
 
 use crate::cli::operator::{Call, Listener, json_of};
 use crate::cli::when::When;
-use crate::cli::{Common, Failure, Machine, tell};
+use crate::cli::{Common, Failure, Machine};
 use crate::sale::{OrderId, ProductId};
 
 /// Most orders of one command.
 const ORDERS_MAX: usize = 200_000;
+/// Orders of one page of a query, the most that a server gives: each page looks at all of the span again.
+const PAGE_ORDERS: usize = 10_000;
 /// Pages of one query: each may be empty and yet not the last.
 const PAGES_MAX: usize = 10_000;
 
@@ -99,8 +101,12 @@ fn by_query(
             let id = id.ok_or_else(|| Failure::new("the reply names what is no order"))?;
             ids.push(id.to_string());
         }
+        // Part of a farm taken back as if it were all of it is worse than none.
         if page["complete"] == false {
-            tell("not all of the span was looked at: ask for a shorter one to find the rest");
+            return Err(Failure::new(
+                "--query: not all of the span could be looked at, so its oldest orders are missing: nothing was \
+                 changed. Name a shorter span (since=…&until=…), and run the command for one after the other",
+            ));
         }
         after = match &page["next"] {
             serde_json::Value::Null => return Ok(ids),
@@ -123,6 +129,9 @@ fn normalised(
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query)
         .map_err(|_| Failure::new("--query is written such as pattern=bursts&since=-10m"))?;
     let mut normalised = vec![("product".to_owned(), product.to_string())];
+    if !pairs.iter().any(|(name, _)| name == "limit") {
+        normalised.push(("limit".to_owned(), PAGE_ORDERS.to_string()));
+    }
     for (name, value) in pairs {
         match name.as_str() {
             "product" if value == product.as_str() => continue,
@@ -161,7 +170,8 @@ mod tests {
         let product = "phone".parse().unwrap();
         let pairs = normalised("pattern=bursts&since=-10m&until=+1s", &product, 1_000_000).unwrap();
         let text = serde_urlencoded::to_string(pairs).unwrap();
-        assert_eq!(text, "product=phone&pattern=bursts&since=400000&until=1001000");
+        let expected = "product=phone&limit=10000&pattern=bursts&since=400000&until=1001000";
+        assert_eq!(text, expected);
         for wrong in ["product=shoe", "since=yesterday", "after=5"] {
             assert!(normalised(wrong, &product, 1_000_000).is_err(), "{wrong}");
         }

@@ -125,3 +125,68 @@ fn a_change_that_needs_an_approval_says_what_to_do() {
     let (called, _) = against_command("sale", "202 Accepted", reply, &restock);
     assert!(called.out.contains("flux-gate incident approve a-1\n"), "{}", called.out);
 }
+
+#[test]
+fn a_look_asks_for_what_is_named_and_shows_why_orders_are_suspicious() {
+    let reply = r#"{"orders":[{"orderId":"3f2b8a90-1c4d-8e5f-a6b7-c8d9e0f1a2b3","productId":"phone",
+        "at":1796115600000,"status":"confirmed","buyer":"ab","address":null,"network":null,
+        "fingerprint":"fingerprint-00000000000000ff","shows":[{"pattern":"bursts","mark":"x","count":12},
+        {"pattern":"shared_fingerprint","mark":"x","count":40}]}],
+        "matched":40,"lookedAt":60,"complete":false,"next":"1796115600000.3f2b"}"#;
+    let arguments = [
+        &["investigate", "--product", "phone", "--since", "-10m", "--until", "1796115600000"][..],
+        &["--pattern", "shared_fingerprint", "--fingerprint", "a b&c", "--series-gap", "4"],
+    ];
+    let (called, request) = against("200 OK", reply, &arguments.concat());
+    let since = NOW_MS - 600_000;
+    let query = format!(
+        "product=phone&since={since}&until=1796115600000&pattern=shared_fingerprint\
+         &fingerprint=a+b%26c&series_gap=4"
+    );
+    assert!(request.starts_with(&format!("GET /admin/incident/orders?{query} HTTP")), "{request}");
+    assert!(called.out.starts_with("40 of 60 accepted orders of the span\n"), "{}", called.out);
+    assert!(called.out.contains("bursts 12, shared_fingerprint 40\n"), "{}", called.out);
+    assert!(called.out.contains("--after 1796115600000.3f2b\n"), "{}", called.out);
+    assert!(called.out.contains("its oldest part is missing"), "{}", called.out);
+    for (command, path) in [("offenders", "offenders"), ("analyse", "analysis")] {
+        let (called, request) = against("200 OK", r#"{"complete":true}"#, &[command]);
+        assert_eq!(called.exit, Exit::Done, "{called:?}");
+        assert!(request.starts_with(&format!("GET /admin/incident/{path}? HTTP")), "{request}");
+    }
+    let wrong = crate::cli::tests::call(&["incident", "analyse", "--pattern", "all"], &[]);
+    assert_eq!(wrong.exit, Exit::Usage);
+}
+
+#[test]
+fn a_query_that_was_not_answered_whole_takes_nothing_back() {
+    let reply = r#"{"orders":[{"orderId":"3f2b8a90-1c4d-8e5f-a6b7-c8d9e0f1a2b3"}],"matched":1,
+        "lookedAt":200000,"complete":false,"next":null}"#;
+    let arguments =
+        ["reverse", "--product", "phone", "--query", "since=-1h", "--reason", "x", "--yes"];
+    let (called, request) = against("200 OK", reply, &arguments);
+    assert_eq!(called.exit, Exit::Failed, "{called:?}");
+    assert!(request.starts_with("GET /admin/incident/orders?product=phone&limit=10000&since="));
+}
+
+#[test]
+fn an_analysis_is_shown_as_it_was_answered() {
+    let reply = r#"{"orders":7,"suspicious":5,"patterns":{"bursts":5},"steps":[
+        {"at":1796115600000,"suspicious":5,"cameTo":{"accepted":7,"blocked":40}}],"rules":[
+        {"rule":"block","value":null,"source":"network-ff","caught":5,"collateral":1},
+        {"rule":"min_interval_ms","value":500,"source":null,"caught":0,"collateral":0}],"complete":true}"#;
+    let (called, _) = against("200 OK", reply, &["analyse"]);
+    let expected = "5 of 7 accepted orders are suspicious\n  bursts             5\n\n\
+        FROM                  ORDERS  SUSPICIOUS  REFUSED\n\
+        2026-12-01T09:00:00Z  7       5           40       ##############################\n\n\
+        what each rule alone would have refused, of what was kept\n\
+        RULE             VALUE       SUSPICIOUS  OTHERS\n\
+        block            network-ff  5           1\n\
+        min_interval_ms  500         0           0\n";
+    assert_eq!(called.out, expected);
+    let reply = r#"{"offenders":{"address":[],"network":[{"key":"network-ff","orders":40,"buyers":39,
+        "refusals":7,"firstAt":1796115600000,"lastAt":1796115601000,"standsOut":true}]},"complete":true}"#;
+    let (called, _) = against("200 OK", reply, &["offenders"]);
+    let row =
+        "network-ff  40      39      7         2026-12-01T09:00:00Z  2026-12-01T09:00:01Z  !\n";
+    assert!(called.out.starts_with("by network\n") && called.out.contains(row), "{}", called.out);
+}

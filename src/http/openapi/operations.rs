@@ -5,6 +5,7 @@ use crate::http::code::Code;
 mod console;
 mod control;
 mod incident;
+mod look;
 mod operator;
 
 /// One call.
@@ -130,8 +131,13 @@ const NOTHING: Operation = Operation {
 
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let operators =
-        [operator::OPERATIONS, control::OPERATIONS, incident::OPERATIONS, console::OPERATIONS];
+    let operators = [
+        operator::OPERATIONS,
+        control::OPERATIONS,
+        incident::OPERATIONS,
+        look::OPERATIONS,
+        console::OPERATIONS,
+    ];
     OPERATIONS.iter().chain(operators.into_iter().flatten())
 }
 

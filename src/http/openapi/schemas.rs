@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
 use crate::http::operator::console::{login, offenders, overview, recent, stores};
+use crate::http::operator::incident::look::{analysis, offenders as found, orders as suspicious};
 use crate::http::operator::incident::{reverse, stop};
 use crate::http::operator::{
     approvals, blocks, changes, handlers, history, limits, products, tokens,
@@ -59,6 +60,14 @@ pub fn all() -> Map<String, Value> {
     add("ReverseMany", of::<reverse::ReverseMany>());
     add("ReversedMany", of::<reverse::ReversedMany>());
     add("Report", report());
+    add("SuspiciousOrders", of::<suspicious::SuspiciousOrders>());
+    add("SuspiciousOrder", of::<suspicious::SuspiciousOrder>());
+    add("Shows", of::<suspicious::Shows>());
+    add("Offenders", of::<found::Offenders>());
+    add("OffenderView", of::<found::OffenderView>());
+    add("Analysis", of::<analysis::Analysis>());
+    add("StepView", of::<analysis::StepView>());
+    add("RuleView", of::<analysis::RuleView>());
     add("Login", of::<login::Login>());
     add("LoggedIn", of::<login::LoggedIn>());
     add("Overview", of::<overview::Overview>());

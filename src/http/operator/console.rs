@@ -10,6 +10,7 @@
 //! of the token that was logged in with.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::middleware;
@@ -44,6 +45,8 @@ pub struct Console {
     pub recent: recent::Recent,
     /// What was seen lately.
     pub board: Mutex<Board>,
+    /// Whether somebody has looked since the offenders were last asked for.
+    pub looked: AtomicBool,
 }
 
 /// What the sampler and the watch of the stores have seen.
@@ -77,4 +80,5 @@ pub fn routes(operator: &Arc<Operator>) -> Router<Arc<Operator>> {
 pub fn start(operator: &Arc<Operator>) {
     tokio::task::spawn_local(live::run(operator.clone()));
     tokio::task::spawn_local(stores::watch(operator.clone()));
+    tokio::task::spawn_local(offenders::watch(operator.clone()));
 }

@@ -13,6 +13,7 @@ use super::Operator;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 
+pub mod look;
 pub mod report;
 pub mod reverse;
 pub mod stop;
@@ -21,7 +22,15 @@ pub mod stop;
 /// operators can act at a time.
 const AT_ONCE: usize = 32;
 
-/// The routes, all of which need the role operator.
+/// The routes that need the role viewer: they change nothing.
+pub fn viewer_router() -> Router<Arc<Operator>> {
+    Router::new()
+        .route("/admin/incident/orders", get(look::orders::orders))
+        .route("/admin/incident/offenders", get(look::offenders::offenders))
+        .route("/admin/incident/analysis", get(look::analysis::analysis))
+}
+
+/// The routes that need the role operator.
 pub fn router() -> Router<Arc<Operator>> {
     Router::new()
         .route("/admin/incident/stop", post(stop::stop))

@@ -1,10 +1,12 @@
 //! An incident over two nodes: a stop measured to the last confirmation on either, and the whole of it.
 
+use std::collections::BTreeSet;
+
 use super::cluster::{Cluster, wait_for};
 use super::sale::product;
 use crate::crash::books::{call, create};
-use crate::incident::load;
 use crate::incident::whole::{Site, play};
+use crate::incident::{load, order_from};
 
 const PROXIED: &str = "\n[http]\ntrusted_proxies = [\"127.0.0.1/32\"]\n";
 
@@ -23,6 +25,36 @@ fn rule_6_a_stop_under_load_holds_on_both_nodes_within_a_second() {
         assert_eq!(now["paused"], true, "{now}");
         load::check(&figures, now["sold"].as_u64().expect("a count"), 2);
     }
+}
+
+#[test]
+fn what_one_node_sold_to_bots_another_finds_by_evidence() {
+    let cluster = Cluster::new();
+    let _worker = cluster.worker("worker-1");
+    let (one, two) = (cluster.node_with("node-1", PROXIED), cluster.node_with("node-2", PROXIED));
+    let phone = product("farmed");
+    create(one.operator, phone, 1_000, 1, 0);
+    let order = |number: u32, device: &str| {
+        let (user, address) = (format!("u-{number}"), format!("198.51.{number}.1"));
+        let answer = order_from(one.public, phone, &user, "k", &address, device);
+        assert_eq!(answer.summary(), "200 success", "{}", answer.text());
+        answer.member("orderId")
+    };
+    let farm: BTreeSet<_> = (0..20).map(|number| order(10 * number, "farm")).collect();
+    for number in 0..20 {
+        order(10 * number + 5, &format!("device-{number}"));
+    }
+    let path = format!("/admin/incident/orders?product={phone}&pattern=shared_fingerprint");
+    let found = || {
+        let page = call(two.operator, "GET", &path, "").json();
+        let orders = page["orders"].as_array().expect("a list of orders").clone();
+        let id = |order: &serde_json::Value| order["orderId"].as_str().map(str::to_owned);
+        orders.iter().filter_map(id).collect::<BTreeSet<_>>()
+    };
+    wait_for("the other node finds them", || found() == farm);
+    // The first one's devices are the same ones to the second.
+    let by_device = format!("/admin/incident/orders?product={phone}&fingerprint=farm");
+    assert_eq!(call(two.operator, "GET", &by_device, "").json()["matched"], 20);
 }
 
 #[test]

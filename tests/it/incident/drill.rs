@@ -15,6 +15,6 @@ fn the_drill_walks_through_an_incident_and_every_step_holds() {
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     println!("{text}");
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.matches("  ok\n").count(), 10, "{text}");
+    assert_eq!(text.matches("  ok\n").count(), 11, "{text}");
     assert!(dir.path().join("kept/report.md").is_file());
 }

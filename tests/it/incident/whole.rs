@@ -159,7 +159,7 @@ fn tell(site: &Site<'_>, told: &Mutex<Told>) {
     // Investigate: every order of the farm, and nobody else's. Evidence is written each second.
     let begun = Instant::now();
     let found = loop {
-        let found = if keeps_evidence() { suspicious(site) } else { bots.clone() };
+        let found = suspicious(site);
         if found.len() >= bots.len() {
             break found;
         }
@@ -167,14 +167,9 @@ fn tell(site: &Site<'_>, told: &Mutex<Told>) {
         std::thread::sleep(Duration::from_millis(200));
     };
     assert!(found == bots, "{} found, {} bots", found.len(), bots.len());
+    investigate(site, bots.len(), sold);
 
-    let file = site.dir.join("bots.csv");
-    let lines: String = bots.iter().map(|id| format!("{id},a farm\n")).collect();
-    std::fs::write(&file, format!("orderId,why\n{lines}")).unwrap();
-    let which = match keeps_evidence() {
-        true => ["--query", "pattern=shared_fingerprint&since=-10m"],
-        false => ["--orders-file", file.to_str().unwrap()],
-    };
+    let which = ["--query", "pattern=shared_fingerprint&since=-10m"];
     let reverse = |at, more: &[&str]| {
         let arguments = ["reverse", "--product", product, which[0], which[1], "--restock"];
         site.command(at, &[&arguments[..], &["--reason", "a farm of bots"], more].concat())
@@ -214,10 +209,60 @@ fn tell(site: &Site<'_>, told: &Mutex<Told>) {
     assert_eq!(accepted[0], 0, "the farm does not");
 }
 
-/// Whether this build can be asked for suspicious orders, by its own description of its calls. One that cannot is
-/// given a list.
-fn keeps_evidence() -> bool {
-    flux_gate::http::openapi::document()["paths"].get("/admin/incident/orders").is_some()
+/// The same by the commands, and whom they are from; nobody is named.
+fn investigate(site: &Site<'_>, bots: usize, sold: u64) {
+    let look = |command: &str, more: &[&str]| {
+        let arguments = [command, "--product", site.product, "--since", "-10m"];
+        let said = site.command(site.first(), &[&arguments, more].concat());
+        assert!(!said.contains("marked") && !said.contains("203.0."), "rule 7: {said}");
+        said
+    };
+    let json = |more: &[&str]| -> Value {
+        let said = look("investigate", &[&["--json", "--limit", "10000"], more].concat());
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    for more in [
+        &["--pattern", "shared_fingerprint"][..],
+        &["--fingerprint", FARM],
+        &["--fingerprint", FARM, "--pattern", "shared_fingerprint"],
+    ] {
+        let found = json(more);
+        assert_eq!(
+            (&found["matched"], &found["complete"]),
+            (&json!(bots), &json!(true)),
+            "{more:?}"
+        );
+        assert_eq!(found["lookedAt"], sold, "{more:?}");
+    }
+    let one = json(&["--user", "bot-marked-0"]);
+    assert_eq!(one["matched"], 1, "{one}");
+    let [buyer, fingerprint] = ["buyer", "fingerprint"]
+        .map(|name| one["orders"][0][name].as_str().expect("a pseudonym").to_owned());
+    assert_eq!(json(&["--buyer", &buyer])["orders"], one["orders"]);
+    assert_eq!(json(&["--fingerprint", &fingerprint])["matched"], bots);
+    assert_eq!(json(&["--fingerprint", "another", "--user", "bot-marked-0"])["matched"], 0);
+    let said = look("investigate", &["--pattern", "shared_fingerprint", "--limit", "3"]);
+    assert!(said.starts_with(&format!("{bots} of {sold} accepted orders")), "{said}");
+    assert!(
+        said.contains(&format!("shared_fingerprint {bots}")) && said.contains("--after"),
+        "{said}"
+    );
+    let said = look("offenders", &[]);
+    let farm = said.lines().find(|line| line.starts_with(&fingerprint)).expect(&said);
+    assert!(farm.ends_with('!') && farm.contains(&bots.to_string()), "{said}");
+    let said = look("analyse", &["--pattern", "shared_fingerprint"]);
+    assert!(
+        said.starts_with(&format!("{bots} of {sold} accepted orders are suspicious")),
+        "{said}"
+    );
+    let caught = |rule: &str, value: &str| -> Option<Vec<String>> {
+        let words = said.lines().map(|line| line.split_whitespace().map(str::to_owned));
+        let rows = words.map(Iterator::collect::<Vec<_>>);
+        rows.into_iter().find(|row| row.len() == 4 && row[0] == rule && row[1] == value)
+    };
+    let row = caught("block", &fingerprint).unwrap_or_else(|| panic!("{said}"));
+    assert_eq!(row[2..], [bots.to_string(), "0".to_owned()], "{said}");
+    assert!(caught("fingerprint_per_second", "1").is_some_and(|row| row[3] == "0"), "{said}");
 }
 
 /// The ids that share a fingerprint, by the operator's call.
@@ -262,6 +307,10 @@ fn report(site: &Site<'_>, told: &Told) {
         assert!(did.contains(&&json!(what)), "{what}: {did:?}");
     }
     assert_eq!(story["products"][0]["now"]["sold"], told.shoppers.len());
+    assert_eq!(story["evidence"], "kept");
+    let farm = &story["offenders"]["fingerprint"][0];
+    assert_eq!((&farm["key"], &farm["orders"]), (&json!("fingerprint 1"), &json!(told.bots.len())));
+    assert_eq!(story["analysis"]["patterns"]["shared_fingerprint"], told.bots.len());
     let markdown = std::fs::read_to_string(dir.join("report.md")).unwrap();
     assert!(markdown.contains("a farm of bots"), "{markdown}");
     for entry in std::fs::read_dir(&dir).unwrap() {

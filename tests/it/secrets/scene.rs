@@ -482,6 +482,36 @@ impl<'m> Scene<'m> {
         }
         let archive = format!("/admin/products/{phone}/archive");
         assert_eq!(self.call(OPERATOR_TOKEN, "POST", &archive, "{}").status, 403);
+        self.look_for();
+    }
+
+    /// Looks for somebody by each of the names in clear, well and badly written.
+    fn look_for(&mut self) {
+        let number = self.next();
+        let user = self.nobody();
+        let device = format!("mark-looked-for-device-{number:04x}");
+        let device = self.marks.secret("a fingerprint that is looked for", device);
+        let address = format!("198.51.101.{}", 100 + number % 100);
+        let address = self.marks.secret("an address that is looked for", address);
+        for named in [
+            format!("user={user}&fingerprint={device}"),
+            format!("address={address}"),
+            format!("network={address}"),
+        ] {
+            let path = format!("/admin/incident/orders?{named}");
+            let found = self.call(OPERATOR_TOKEN, "GET", &path, "");
+            assert_eq!((found.status, &found.json()["matched"]), (200, &0.into()), "{named}");
+        }
+        for bad in [
+            format!("pattern={device}"),
+            format!("address={device}"),
+            format!("buyer={user}"),
+            format!("{device}={address}"),
+            format!("user={user}&user={user}"),
+        ] {
+            let path = format!("/admin/incident/orders?{bad}");
+            assert_eq!(self.call(OPERATOR_TOKEN, "GET", &path, "").status, 400);
+        }
     }
 }
 

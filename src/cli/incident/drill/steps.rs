@@ -51,6 +51,11 @@ impl Stage<'_> {
             suspicious = stage.investigate(since_ms)?;
             Ok(stage.judge(&suspicious))
         });
+        step!(
+            "analyse",
+            "a block of the farm's device would have caught all of it and nobody else",
+            |stage| stage.analyse(since_ms)
+        );
         step!("dry run", "it says how many it would take back, and takes none", |stage| {
             stage.dry_run(&suspicious)
         });
@@ -116,11 +121,6 @@ impl Stage<'_> {
     }
 
     fn suspicious(&mut self, since_ms: u64) -> Result<Vec<String>, Failure> {
-        if !keeps_evidence() {
-            // The drill goes on with what a shop's own list would be.
-            let farm = self.crowd.told(|told| told.bot && told.order.is_some());
-            return Ok(farm.into_iter().filter_map(|told| told.order).collect());
-        }
         let mut found = Vec::new();
         let mut after = String::new();
         loop {
@@ -145,10 +145,39 @@ impl Stage<'_> {
         let farm: BTreeSet<_> = farm.into_iter().filter_map(|told| told.order).collect();
         let found: BTreeSet<_> = found.iter().cloned().collect();
         let others = found.difference(&farm).count();
-        let by = if keeps_evidence() { "" } else { "by a list, as this build keeps no evidence: " };
-        let what =
-            format!("{by}{} found of {} of the farm, {others} others", found.len(), farm.len());
+        let what = format!("{} found of {} of the farm, {others} others", found.len(), farm.len());
         Seen::of(found == farm, what)
+    }
+
+    fn analyse(&mut self, since_ms: u64) -> Result<Seen, Failure> {
+        let path = format!(
+            "/admin/incident/analysis?product={}&since={since_ms}&pattern=shared_fingerprint",
+            self.product
+        );
+        let analysis = self.get(&path)?;
+        let farm = self.crowd.told(|told| told.bot && told.order.is_some()).len();
+        let rules = analysis["rules"].as_array().cloned().unwrap_or_default();
+        let counts = |rule: &Value| ["caught", "collateral"].map(|name| rule[name].as_u64());
+        let is_of = |rule: &&Value, word: &str| rule["rule"] == word;
+        let blocked = rules.iter().find(|rule| {
+            let source = rule["source"].as_str().unwrap_or_default();
+            is_of(rule, "block") && source.starts_with("fingerprint-")
+        });
+        let limited =
+            rules.iter().find(|rule| is_of(rule, "fingerprint_per_second") && rule["value"] == 1);
+        let caught = [blocked, limited].map(|rule| rule.map(counts).unwrap_or_default());
+        let [[blocked, spared], [limited, passed]] =
+            caught.map(|rule| rule.map(Option::unwrap_or_default));
+        let all = analysis["suspicious"] == farm && blocked == farm as u64 && spared == 0;
+        let most = limited * 2 > farm as u64 && passed == 0;
+        Ok(Seen::of(
+            all && most,
+            format!(
+                "{} suspicious; a block of the device would have caught {blocked} and {spared} others, \
+                 one request a second for each device {limited} and {passed} others",
+                analysis["suspicious"]
+            ),
+        ))
     }
 
     fn reversal(&mut self, orders: &[String], dry_run: bool) -> Result<Value, Failure> {
@@ -300,11 +329,6 @@ impl Stage<'_> {
             ),
         ))
     }
-}
-
-/// Whether this build can be asked for suspicious orders: by its own description of its calls.
-fn keeps_evidence() -> bool {
-    crate::http::openapi::document()["paths"].get("/admin/incident/orders").is_some()
 }
 
 /// How many were told this.

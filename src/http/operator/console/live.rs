@@ -25,9 +25,9 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use super::Board;
 use super::meter::Reading;
 use super::overview;
-use super::{Board, offenders};
 use crate::audit::read;
 use crate::http::code::Code;
 use crate::http::operator::Operator;
@@ -46,8 +46,6 @@ const WAITING_MAX: usize = 8;
 const MISSED_MAX: u32 = 30;
 /// How soon a browser comes back, in milliseconds.
 const RETRY_MS: u64 = 2_000;
-/// Between two looks at the offenders, in seconds.
-const OFFENDERS_SECONDS: u64 = 10;
 
 /// Who looks.
 #[derive(Debug, Default)]
@@ -124,10 +122,6 @@ pub async fn run(operator: Arc<Operator>) {
         interval.tick().await;
         if operator.shared.is_stopping() {
             return operator.console.hub.close();
-        }
-        if second.is_multiple_of(OFFENDERS_SECONDS) {
-            let offenders = offenders::top(&operator).await;
-            operator.console.board.lock().offenders = offenders;
         }
         let sample = tick(&operator, second);
         let hub = &operator.console.hub;

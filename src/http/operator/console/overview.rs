@@ -1,5 +1,7 @@
 //! What the console shows, as one JSON: `GET /admin/overview`, and each second by `GET /admin/events`.
 
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
 
 use super::meter::{self, Window};
@@ -86,6 +88,7 @@ pub struct Latency {
 /// As it is now.
 pub fn overview(operator: &Operator) -> Overview {
     let shared = &operator.shared;
+    operator.console.looked.store(true, Ordering::Relaxed);
     let (products, products_left_out) = products(operator);
     let control = shared.applied().control();
     let log_ms = log_time_ms(operator);

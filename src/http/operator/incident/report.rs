@@ -3,7 +3,7 @@
 //! It is bounded: of what does not fit only the first part is in it, and it says so. Files are read, and texts
 //! put together, on a thread of their own, since the operator's listener has one for everybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Extension;
@@ -11,9 +11,13 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::look::analysis::Seen;
+use super::look::{Look, offenders};
 use crate::audit::head::HeadFields;
 use crate::audit::line;
 use crate::audit::read::{self, Wanted};
+use crate::evidence::analysis::patterns::Thresholds;
+use crate::evidence::analysis::{Kind, Source};
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::auth::Caller;
@@ -64,9 +68,15 @@ pub async fn report(
             || reply::problem_because(Code::AuditUnavailable, "the audit trail cannot be read");
         // First the head: it vouches for all lines that are read after it.
         let head = operator.shared.audit.head().await.map_err(|_| unavailable())?;
-        let story = story(&operator, &caller, &span);
+        let mut story = story(&operator, &caller, &span);
+        let seen = seen(&operator, &span, &mut story).await;
         let shared = operator.shared.clone();
-        let made = tokio::task::spawn_blocking(move || put_together(&shared, span, story, head));
+        let made = tokio::task::spawn_blocking(move || {
+            if let Some(seen) = seen {
+                attack(&shared, &seen, &mut story);
+            }
+            put_together(&shared, span, story, head)
+        });
         let bundle = made.await.map_err(|_| unavailable())?.map_err(|error| {
             tracing::error!(%error, "a report cannot be made");
             unavailable()
@@ -116,6 +126,54 @@ fn story(operator: &Operator, caller: &Caller, span: &Span) -> Story {
         approvals: control.approvals(now_ms).map(json).collect(),
         ..Story::default()
     }
+}
+
+/// What was kept of the attempts of the span.
+async fn seen(operator: &Operator, span: &Span, story: &mut Story) -> Option<Seen> {
+    let Some(evidence) = &operator.shared.evidence else {
+        story.evidence = "off";
+        return None;
+    };
+    let Span { since_ms, until_ms, product } = *span;
+    let look = Look { since_ms, until_ms, product, thresholds: Thresholds::default() };
+    match Seen::read(look, evidence, &operator.shared).await {
+        Ok(seen) => {
+            story.evidence = if seen.found.cut { "cut" } else { "kept" };
+            Some(seen)
+        }
+        // What the rest of the report says is true without it.
+        Err(error) => {
+            tracing::error!(%error, "a report is made without the evidence");
+            story.evidence = "not_read";
+            None
+        }
+    }
+}
+
+/// How the attack went. Marks of addresses, networks and fingerprints end with their day, and a report is kept for
+/// longer: in it each has a name of its own, such as `network 1`, by which nobody finds it again.
+fn attack(shared: &Shared, seen: &Seen, story: &mut Story) {
+    let mut names: HashMap<Source, String> = HashMap::new();
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    let mut name = |source: Source| {
+        let kind = match source {
+            Source::Buyer(buyer) => return buyer.to_string(),
+            Source::Address(_) => Kind::Address.word(),
+            Source::Network(_) => Kind::Network.word(),
+            Source::Fingerprint(_) => Kind::Fingerprint.word(),
+            Source::Series(_) => "series",
+        };
+        let new = || {
+            let number = counts.entry(kind).or_default();
+            *number += 1;
+            format!("{kind} {number}")
+        };
+        names.entry(source).or_insert_with(new).clone()
+    };
+    let thresholds = Thresholds::default();
+    let sightings = &seen.found.sightings;
+    story.offenders = json(offenders::lists(sightings, &thresholds, offenders::LIMIT, &mut name));
+    story.analysis = json(seen.analyse(shared, None, &mut name));
 }
 
 fn put_together(

@@ -12,7 +12,7 @@ use super::{Attack, Draft, Got, Target};
 use crate::attack::client::OPERATORS;
 
 /// The calls: method, path with a product's id as `{}`, body with it too, least role.
-const CALLS: [(&str, &str, &str, &str); 17] = [
+const CALLS: [(&str, &str, &str, &str); 20] = [
     ("POST", "/admin/incident/stop", r#"{"product":"{}","reason":"x"}"#, "operator"),
     ("POST", "/admin/incident/stop", r#"{"product":null,"reason":"x"}"#, "operator"),
     ("POST", "/admin/incident/resume", r#"{"product":"{}","reason":"x"}"#, "operator"),
@@ -22,6 +22,9 @@ const CALLS: [(&str, &str, &str, &str); 17] = [
         r#"{"product":"{}","orders":["00000000-0000-8000-8000-000000000000"],"restock":true,"reason":"x"}"#,
         "operator",
     ),
+    ("GET", "/admin/incident/orders?product={}&pattern=bursts", "", "viewer"),
+    ("GET", "/admin/incident/offenders", "", "viewer"),
+    ("GET", "/admin/incident/analysis?product={}", "", "viewer"),
     ("GET", "/admin/incident/report", "", "operator"),
     ("GET", "/admin/incident/report?product={}", "", "operator"),
     ("GET", "/admin/audit", "", "operator"),
@@ -307,7 +310,8 @@ fn as_role(t: &Target, index: usize) -> anyhow::Result<Got> {
     let product = t.sale(5)?;
     let mut all = Vec::new();
     for (method, path, body, least) in CALLS {
-        if least == role {
+        // A viewer's calls are everybody's.
+        if least == role || least == "viewer" {
             continue;
         }
         let [path, body] = [path, body].map(|text| text.replace("{}", &product));

@@ -16,6 +16,7 @@ mod exhaustion;
 mod incident;
 mod injection;
 mod live;
+mod look;
 mod operators;
 mod races;
 mod replay;
@@ -46,6 +47,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         operators::ATTACKS,
         live::ATTACKS,
         incident::ATTACKS,
+        look::ATTACKS,
         injection::ATTACKS,
         smuggling::ATTACKS,
         addresses::ATTACKS,

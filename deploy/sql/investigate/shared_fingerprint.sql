@@ -1,0 +1,38 @@
+-- Orders of many buyers with one fingerprint.
+--
+--   psql -X -v since='2026-11-24 18:00Z' -v until='2026-11-24 18:10Z' -v product=iphone-15 \
+--       -f shared_fingerprint.sql "$AUDITOR_URL"
+--
+-- fingerprint_buyers: from how many different buyers on it counts (default: 5).
+-- Run as the auditor. The same orders as `flux-gate incident investigate --pattern shared_fingerprint`; what each column
+-- is: docs/DATA_MODEL.md. span.sql, which is read first, tells of the other variables.
+
+\ir span.sql
+\if :{?fingerprint_buyers}
+\else
+\set fingerprint_buyers 5
+\endif
+
+WITH accepted AS (
+    -- Each order once: where it was seen first. One whose client was told that its outcome was not known yet is an
+    -- order if the ledger has it.
+    SELECT DISTINCT ON (order_id) *
+    FROM flux_gate.evidence
+    WHERE at_ms >= :since_ms AND at_ms < :until_ms AND (:'product' = '' OR product = :'product')
+        AND order_id IS NOT NULL
+        AND (what = 'accepted' OR what = 'busy' AND order_id IN (SELECT order_id FROM flux_gate.orders))
+    ORDER BY order_id, at_ms
+),
+shared AS (
+    SELECT fingerprint, count(DISTINCT buyer) AS buyers
+    FROM accepted
+    WHERE fingerprint IS NOT NULL
+    GROUP BY fingerprint
+    HAVING count(DISTINCT buyer) >= :fingerprint_buyers
+),
+found AS (SELECT * FROM accepted JOIN shared USING (fingerprint))
+SELECT
+    order_id, to_timestamp(at_ms / 1000.0) AS at, product, encode(buyer, 'hex') AS buyer,
+    'fingerprint-' || lpad(to_hex(fingerprint), 16, '0') AS mark, buyers
+FROM found
+ORDER BY at_ms, order_id;

@@ -1,0 +1,143 @@
+//! Looking: pages, thresholds, names in clear, roles, and a node that keeps no evidence.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+
+const LOOKS: [&str; 3] =
+    ["/admin/incident/orders", "/admin/incident/offenders", "/admin/incident/analysis"];
+
+impl Rig {
+    fn look(&self, path: &str) -> Answer {
+        operator(self.server.operator, ADMIN_TOKEN, "GET", path, "", None)
+    }
+
+    /// Looks until so many accepted orders have been seen.
+    fn seen(&self, product: &str, orders: usize) {
+        let begun = Instant::now();
+        let path = format!("/admin/incident/analysis?product={product}");
+        loop {
+            let analysis = self.look(&path).json();
+            if analysis["orders"] == orders {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{analysis}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Accepted orders of so many users with one device.
+    fn farm(&self, product: &str, users: std::ops::Range<u32>, device: &str) -> BTreeSet<String> {
+        let one = |user| {
+            let name = format!("farm{user}x");
+            let answer =
+                order_from(self.server.public, product, &name, "k", "198.51.100.1", device);
+            assert_eq!(answer.summary(), "200 success", "{}", answer.text());
+            answer.member("orderId")
+        };
+        users.map(one).collect()
+    }
+}
+
+#[test]
+fn pages_of_suspicious_orders_are_all_of_them_once() {
+    let rig = Rig::start("");
+    rig.sale("phone", 1_000);
+    rig.sale("shoe", 1_000);
+    let farm = rig.farm("phone", 0..60, "one-device");
+    for user in 60..80 {
+        rig.farm("phone", user..user + 1, &format!("device-{user}"));
+    }
+    let other = rig.farm("shoe", 0..4, "shoe-device");
+    rig.seen("phone", 80);
+    rig.seen("shoe", 4);
+    let base = "/admin/incident/orders?product=phone&pattern=shared_fingerprint&burst_orders=1000&limit=25";
+    let mut found = Vec::new();
+    let mut after = String::new();
+    let mut pages = 0;
+    loop {
+        let page = rig.look(&format!("{base}{after}")).json();
+        let counts = ["matched", "lookedAt", "complete"].map(|name| page[name].clone());
+        assert_eq!(counts, [json!(60), json!(80), json!(true)], "{page}");
+        pages += 1;
+        for order in page["orders"].as_array().unwrap() {
+            found.push(order["orderId"].as_str().unwrap().to_owned());
+            assert_eq!(order["status"], "confirmed");
+            assert_eq!(order["shows"][0]["pattern"], "shared_fingerprint", "{order}");
+            assert_eq!(order["shows"][0]["count"], 60);
+            assert_eq!(order["shows"][0]["mark"], order["fingerprint"]);
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!((pages, found.len()), (3, 60));
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), farm);
+    // Reversed ones are still what they were.
+    let first = farm.first().unwrap();
+    let body = json!({"product": "phone", "orders": [first], "restock": true, "reason": "fraud"});
+    rig.post("/admin/incident/reverse", &body);
+    let page = rig.look("/admin/incident/orders?product=phone&fingerprint=one-device").json();
+    let reversed = page["orders"].as_array().unwrap().iter().filter(|o| o["status"] == "reversed");
+    assert_eq!((reversed.count(), &page["matched"]), (1, &json!(60)));
+    // Thresholds.
+    let at = |query: &str| rig.look(&format!("/admin/incident/orders?{query}")).json();
+    assert_eq!(at("product=phone&fingerprint_buyers=61&burst_orders=100000")["matched"], 0);
+    assert_eq!(at("product=phone&fingerprint_buyers=60&burst_orders=100000")["matched"], 60);
+    assert_eq!(at("product=shoe&burst_orders=100000")["matched"], 0, "four buyers");
+    assert_eq!(at("product=shoe&fingerprint_buyers=4")["matched"], other.len());
+    let all = at("fingerprint_buyers=4&limit=10000");
+    assert_eq!(all["matched"], 64, "of all products");
+    // What a shop ordered has no address of its users.
+    assert!(all["orders"].as_array().unwrap().iter().all(|order| order["address"].is_null()));
+}
+
+#[test]
+fn a_viewer_looks_and_nobody_without_a_token() {
+    let hash = hex::encode(aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        b"viewer-token-0123456789",
+    ));
+    let tokens = format!(
+        "[admin]\ntokens = [{{ name = \"vera\", role = \"viewer\", token_sha256 = \"{hash}\" }}]\n"
+    );
+    let rig = Rig::start(&tokens);
+    for path in LOOKS {
+        let by = |token: &str| operator(rig.server.operator, token, "GET", path, "", None).status;
+        assert_eq!(
+            (by("viewer-token-0123456789"), by("no-token-0123456789")),
+            (200, 401),
+            "{path}"
+        );
+        assert_eq!(rig.look(&format!("{path}?product=nothing")).summary(), "404 unknown_product");
+        assert_eq!(rig.look(&format!("{path}?colour=red")).summary(), "400 invalid_request");
+        assert_eq!(rig.look(&format!("{path}?since=5&until=5")).summary(), "400 invalid_request");
+    }
+}
+
+#[test]
+fn a_node_without_evidence_says_so() {
+    let rig = Rig::start("[evidence]\nenabled = false\n");
+    rig.sale("phone", 10);
+    rig.orders("phone", 0..3);
+    for path in LOOKS {
+        let answer = rig.look(path);
+        assert_eq!(answer.summary(), "409 conflict", "{path}");
+        assert!(answer.text().contains("evidence.enabled"), "{}", answer.text());
+    }
+    for command in ["investigate", "offenders", "analyse"] {
+        let (done, said) = says(rig.server.operator, rig.dir.path(), &[command]);
+        assert!(!done && said.contains("evidence.enabled"), "{said}");
+    }
+    let query = ["--product", "phone", "--query", "since=-10m", "--reason", "x", "--yes"];
+    let arguments = [&["reverse"], &query[..]].concat();
+    let (done, said) = says(rig.server.operator, rig.dir.path(), &arguments);
+    assert!(!done && said.contains("evidence.enabled"), "{said}");
+    assert_eq!(rig.product("phone")["sold"], 3);
+    let report = rig.look("/admin/incident/report").json();
+    assert!(report["markdown"].as_str().unwrap().contains("No evidence of attempts"), "{report}");
+    let overview = rig.look("/admin/overview").json();
+    assert!(overview["offenders"].is_null(), "{overview}");
+}

@@ -53,7 +53,7 @@ pub struct Query {
     pub until_ms: u64,
     /// Of this product alone. Attempts that did not come far enough to say of which they were are then left out.
     pub product: Option<ProductId>,
-    /// Accepted orders alone.
+    /// Accepted orders alone, and attempts that may have become one: [`What::Busy`] with an order id.
     pub accepted_only: bool,
     /// At most so many, and never more than [`SIGHTINGS_MAX`].
     pub limit: usize,

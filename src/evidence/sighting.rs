@@ -104,7 +104,8 @@ pub struct Sighting {
     pub weight: u32,
     /// Of which product, where the request came far enough to say.
     pub product: Option<ProductId>,
-    /// The order, of an attempt that passed the guard.
+    /// The order, of an attempt that passed the guard. Of [`What::Busy`] only where it may have become one: its outcome
+    /// was not known in time, or the client did not wait for it.
     pub order_id: Option<OrderId>,
     /// Who, of an attempt whose pass was valid.
     pub buyer: Option<BuyerRef>,

@@ -47,7 +47,11 @@ impl<'a> Watch<'a> {
         let Some(recorder) = &self.thread.evidence else { return };
         match meaning(code) {
             Meaning::Is(what) => {
-                recorder.note(self.at_ms, what, self.product(code), || self.seen());
+                recorder.note(self.at_ms, what, self.product(code), || Seen {
+                    // Nothing was proposed.
+                    order_id: self.order_id().filter(|_| what != What::Busy),
+                    ..self.seen()
+                });
             }
             Meaning::Undecided => self.undecided(recorder),
         }
@@ -72,6 +76,10 @@ impl<'a> Watch<'a> {
         is_there.then_some(product)
     }
 
+    fn order_id(&self) -> Option<OrderId> {
+        self.passed.as_ref().map(|passed| passed.order_id)
+    }
+
     fn seen(&self) -> Seen {
         let view = self.received.view();
         let passed = self.passed.as_ref();
@@ -80,7 +88,7 @@ impl<'a> Watch<'a> {
         let address = (!by_shop).then(|| self.thread.shared.guard.client_ip(&view));
         let fingerprint = view.headers.get(&X_DEVICE_FINGERPRINT);
         Seen {
-            order_id: passed.map(|passed| passed.order_id),
+            order_id: self.order_id(),
             buyer: passed.map(|passed| passed.buyer),
             user: passed.map(|passed| passed.user),
             address,

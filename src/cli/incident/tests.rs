@@ -165,6 +165,7 @@ fn a_query_that_was_not_answered_whole_takes_nothing_back() {
         ["reverse", "--product", "phone", "--query", "since=-1h", "--reason", "x", "--yes"];
     let (called, request) = against("200 OK", reply, &arguments);
     assert_eq!(called.exit, Exit::Failed, "{called:?}");
+    assert!(called.message.contains("nothing was changed"), "{called:?}");
     assert!(request.starts_with("GET /admin/incident/orders?product=phone&limit=10000&since="));
 }
 

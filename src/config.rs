@@ -18,6 +18,7 @@ pub mod env;
 mod file;
 pub mod load;
 pub mod print;
+pub mod privacy;
 pub mod problem;
 pub mod schema;
 pub mod stores;
@@ -59,6 +60,8 @@ pub struct Config {
     pub audit: Audit,
     /// Signed receipts.
     pub receipts: Receipts,
+    /// What is kept of people.
+    pub privacy: privacy::Privacy,
     /// Log output.
     pub log: LogOutput,
     /// Traces.

@@ -88,7 +88,8 @@ pub(super) fn parts(
     watch_agreement(&log, &ledger)?;
     let log = OrderLog::Kafka(log);
     level_all(&gate, &log);
-    Ok(Parts { gate, log, ledger: Ledger::Postgres(ledger), live })
+    let ledger = Ledger::Postgres(ledger);
+    Ok(Parts { gate, log, ledger, live, erasures: None, erased_again: 0 })
 }
 
 /// Compares this node's digests with those that the workers note. Two that differ mean that the same records

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::privacy::SEAL_KEY_DAYS_MAX;
 use super::{Config, LogFormat, stores};
 
 /// One key that holds a single value or a list of texts.
@@ -247,6 +248,26 @@ pub static KEYS: &[Key] = &[
     number!(audit.retention_days, 1, 3_650, "how long the audit trail is kept"),
     number!(audit.bytes_max, 1_048_576, 1 << 40, "size of the audit trail; the oldest goes first"),
     key!(Switch, receipts.enabled, |c| c.receipts.enabled, "accepted orders carry a receipt"),
+    number!(privacy.subjects_days, 1, 3_650, "how long user ids stay after a sale is archived"),
+    number!(
+        privacy.seal_key_days,
+        0,
+        SEAL_KEY_DAYS_MAX,
+        "how long a key that opens user ids on Kafka stays after its period"
+    ),
+    key!(
+        Path,
+        privacy.seal_keys_dir,
+        |c| c.privacy.seal_keys_dir.as_deref(),
+        "private keys that open user ids, a file each; workers alone"
+    ),
+    key!(
+        Path,
+        privacy.erasures_file,
+        |c| c.privacy.erasures_file.as_deref(),
+        "journal of erasures of an embedded store; unset: beside data.dir"
+    ),
+    number!(privacy.retention_minutes, 1, 1_440, "how often what is too old is looked for"),
     key!(Text, log.format, |c| log_format(c.log.format).to_owned(), "auto, text or json"),
     key!(
         Text,

@@ -25,6 +25,10 @@ pub struct Metrics {
     pub failures: AtomicU64,
     /// When the last batch was committed, Unix milliseconds; 0 is never.
     pub committed_at_ms: AtomicU64,
+    /// Private keys that open user ids.
+    pub seal_keys: AtomicU64,
+    /// User ids deleted because their time was over.
+    pub expired: AtomicU64,
     tracer: Tracer,
 }
 
@@ -51,6 +55,8 @@ impl Metrics {
             unopened: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             committed_at_ms: AtomicU64::new(0),
+            seal_keys: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             tracer,
         }
     }
@@ -116,11 +122,14 @@ impl Metrics {
             ),
             ("unopened_total", "Orders whose user id could not be opened", &self.unopened),
             ("failures_total", "Batches that failed or came too late", &self.failures),
+            ("expired_total", "User ids deleted because their time was over", &self.expired),
         ] {
             metric(name, "counter", help, &one(get(value)));
         }
         let ready = "1 if the worker does what it should";
         metric("ready", "gauge", ready, &one(u64::from(self.is_ready())));
+        let keys = "Private keys that open user ids";
+        metric("seal_keys", "gauge", keys, &one(get(&self.seal_keys)));
         let committed_at_ms = get(&self.committed_at_ms);
         if committed_at_ms > 0 {
             let age = now_ms.saturating_sub(committed_at_ms) / 1_000;

@@ -6,6 +6,7 @@ mod console;
 mod control;
 mod incident;
 mod operator;
+mod privacy;
 
 /// One call.
 pub struct Operation {
@@ -130,8 +131,13 @@ const NOTHING: Operation = Operation {
 
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let operators =
-        [operator::OPERATIONS, control::OPERATIONS, incident::OPERATIONS, console::OPERATIONS];
+    let operators = [
+        operator::OPERATIONS,
+        control::OPERATIONS,
+        incident::OPERATIONS,
+        privacy::OPERATIONS,
+        console::OPERATIONS,
+    ];
     OPERATIONS.iter().chain(operators.into_iter().flatten())
 }
 

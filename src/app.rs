@@ -198,13 +198,8 @@ fn retention(
     #[cfg_attr(not(any(feature = "distributed", test)), expect(irrefutable_let_patterns))]
     let OrderLog::Sqlite(log) = log else { return Ok(None) };
     let (privacy, clock) = (config.privacy.clone(), clock.clone());
-    let parts = retention::Parts {
-        log: log.clone(),
-        trail: trail.clone(),
-        clock,
-        privacy,
-        erased_again,
-    };
+    let parts =
+        retention::Parts { log: log.clone(), trail: trail.clone(), clock, privacy, erased_again };
     Retention::start(parts).map(Some).map_err(StartError::Retention)
 }
 

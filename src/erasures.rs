@@ -300,9 +300,6 @@ mod tests {
     fn a_journal_that_is_open_to_others_is_refused() {
         let (_dir, path) = filled(1);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            Erasures::open(&path, &keys(1)),
-            Err(JournalError::OpenToOthers(_))
-        ));
+        assert!(matches!(Erasures::open(&path, &keys(1)), Err(JournalError::OpenToOthers(_))));
     }
 }

@@ -39,7 +39,10 @@ pub(super) fn replay(
             again += usize::from(erase(log, &handle, erasure).await?);
         }
         if again > 0 {
-            tracing::warn!(again, "this store was restored: people who were erased are erased again");
+            tracing::warn!(
+                again,
+                "this store was restored: people who were erased are erased again"
+            );
             await_done(ledger).await?;
         }
         Ok((Arc::new(journal), again))
@@ -56,11 +59,7 @@ fn knows(log: &OrderLog, erasure: &Erasure) -> bool {
 }
 
 /// `false`: the store has no sale, so it holds nobody.
-async fn erase(
-    log: &OrderLog,
-    handle: &LogHandle,
-    erasure: &Erasure,
-) -> Result<bool, StartError> {
+async fn erase(log: &OrderLog, handle: &LogHandle, erasure: &Erasure) -> Result<bool, StartError> {
     // A record is about all sales, whichever it is written under.
     let Some(product) = log.applied().products().first().copied() else { return Ok(false) };
     let Erasure { buyer, operation, .. } = *erasure;

@@ -31,9 +31,9 @@ use parking_lot::{Mutex, RwLock};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::records::KEY_ID_BYTES_MAX;
-use kept::KeptError;
 use crate::sale::ids::NAME_BYTES_MAX;
 use crate::sale::{OrderId, ProductId, UserId};
+use kept::KeptError;
 
 pub mod kept;
 pub mod periods;
@@ -206,8 +206,7 @@ impl Ephemeral {
     }
 
     fn is_good(&self, recipient: usize, now_us: u64) -> bool {
-        self.recipient == recipient
-            && now_us.saturating_sub(self.made_us) <= EPHEMERAL_AGE_US_MAX
+        self.recipient == recipient && now_us.saturating_sub(self.made_us) <= EPHEMERAL_AGE_US_MAX
     }
 }
 

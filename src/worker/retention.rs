@@ -57,6 +57,16 @@ impl Parts {
 
 /// Looks until it is told to stop; the first look is at once.
 pub(super) fn run(parts: &Parts) {
+    match &parts.config.secrets.seal_public_key {
+        None => tracing::warn!(
+            "secrets.seal_public_key is not set: this worker destroys no key that opens user ids"
+        ),
+        Some(public) if !public.contains('@') => tracing::warn!(
+            "user ids are sealed to a key without an end, so an erasure does not reach the log: make keys \
+             with periods by `flux-gate keygen --seal-keys`"
+        ),
+        Some(_) => {}
+    }
     let every = Duration::from_secs(parts.config.privacy.retention_minutes.saturating_mul(60));
     while !parts.stopping.load(Ordering::Relaxed) {
         let next = match look(parts) {
@@ -130,7 +140,8 @@ fn note_destroyed(parts: &Parts) -> Result<(), WorkerError> {
     }
     let noted = parts.housekeeper.deletions()?;
     for key in destroyed {
-        let is_noted = |d: &crate::ledger::person::Deleted| d.what == SEAL_KEY && d.detail == key.id;
+        let is_noted =
+            |d: &crate::ledger::person::Deleted| d.what == SEAL_KEY && d.detail == key.id;
         if !noted.iter().any(is_noted) {
             parts.housekeeper.note(SEAL_KEY, &key.id, 1)?;
         }

@@ -15,6 +15,7 @@ mod documents;
 mod faults;
 mod fuzz_replay;
 mod incident;
+mod privacy;
 mod program;
 mod secrets;
 mod simulation;

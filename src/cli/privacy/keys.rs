@@ -33,7 +33,10 @@ impl Keys {
         let key = keys.iter().find(|key| key.period.id == id);
         let key = key.ok_or_else(|| Failure::new("there is no key of this id here"))?;
         destroy(key, config, now_ms)?;
-        writeln!(machine.out, "destroyed: nothing that was sealed to {id} opens with this machine's keys")?;
+        writeln!(
+            machine.out,
+            "destroyed: nothing that was sealed to {id} opens with this machine's keys"
+        )?;
         Ok(Exit::Done)
     }
 }

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use axum::Extension;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -355,7 +355,9 @@ mod tests {
         for text in ["", "ZQ MARK", "alice@example.com", &long] {
             let refused = names(&config, text, None).unwrap_err();
             let text = format!("{:?}", refused.reply);
-            assert!(!text.contains("ZQ") && !text.contains("example.com") && !text.contains("zqzq"));
+            assert!(
+                !text.contains("ZQ") && !text.contains("example.com") && !text.contains("zqzq")
+            );
         }
         assert!(names(&config, "alice", Some("a b")).is_err());
     }

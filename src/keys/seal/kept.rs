@@ -11,6 +11,7 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::agreement::{PrivateKey, X25519};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -164,4 +165,19 @@ pub fn ids_of(private_keys: &SecretString) -> Result<Vec<String>, SealKeyError> 
     let given = private_keys.expose_secret().split(',').map(str::trim);
     let given = given.filter(|entry| !entry.is_empty());
     given.map(|entry| Ok(super::periods::parse_entry(entry)?.id)).collect()
+}
+
+/// The public halves of the keys in a directory, as for `secrets.seal_public_key`.
+///
+/// # Errors
+/// [`KeptError`]
+pub fn public_list(dir: &Path) -> Result<String, KeptError> {
+    let mut publics = Vec::new();
+    for kept in self::list(dir)? {
+        let private = PrivateKey::from_private_key(&X25519, &*kept.read()?.key);
+        let public = private.and_then(|private| Ok(private.compute_public_key()?));
+        let public = public.map_err(|_| KeptError::NotAKey(kept.path.clone()))?;
+        publics.push(format!("{}@{}:{}", kept.id, kept.from_ms / 1_000, hex::encode(public)));
+    }
+    Ok(publics.join(","))
 }

@@ -127,11 +127,14 @@ impl Housekeeper {
     pub fn rewrite(&self) -> Result<Rewritten, PostgresError> {
         self.with(async |client| {
             let as_owner = client.query_one(include_str!("sql/become_owner.sql"), &[]).await?;
-            if as_owner.try_get(0)? {
-                client.batch_execute("SET ROLE flux_gate_owner").await?;
+            // Of anybody else PostgreSQL would only say that it passed the table over.
+            if !as_owner.try_get(0)? {
+                return Err(PostgresError::NotOwner);
             }
+            client.batch_execute("SET ROLE flux_gate_owner").await?;
             // What is deleted while it is rewritten is not counted as gone.
-            let begun: std::time::SystemTime = client.query_one("SELECT now()", &[]).await?.try_get(0)?;
+            let begun: std::time::SystemTime =
+                client.query_one("SELECT now()", &[]).await?.try_get(0)?;
             client.batch_execute("SET statement_timeout = 0").await?;
             client.batch_execute("VACUUM (FULL, ANALYZE) flux_gate.subjects").await?;
             let insert = "INSERT INTO flux_gate.deletions (at, what, count) VALUES ($1, $2, $3)";
@@ -141,7 +144,9 @@ impl Housekeeper {
             client.batch_execute("RESET ROLE").await?;
             // Twice: a segment goes with the second checkpoint after it.
             let mut log_switched = true;
-            for sql in ["SELECT pg_switch_wal()", "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT"] {
+            for sql in
+                ["SELECT pg_switch_wal()", "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT"]
+            {
                 log_switched &= client.batch_execute(sql).await.is_ok();
             }
             Ok(Rewritten { subjects: subjects.max(0) as u64, log_switched })

@@ -112,12 +112,12 @@ async fn make(
     for known in concerned {
         let buyer = known.buyer;
         let operation = of_buyer(&operation, &buyer)?;
-        note(operator, Erasure { buyer, operation, at_ms: operator.shared.clock.unix_ms() }).await?;
+        note(operator, Erasure { buyer, operation, at_ms: operator.shared.clock.unix_ms() })
+            .await?;
         // Of one node a record is about all sales, whichever it is written under.
         for product in known.sales.iter().take(if many { usize::MAX } else { 1 }) {
             let record = Record::SubjectErased { buyer, operation: Some(operation) };
-            let decided =
-                write_because(operator, caller, *product, record, Some(reason)).await?;
+            let decided = write_because(operator, caller, *product, record, Some(reason)).await?;
             let at_ms = match decided.outcome {
                 Outcome::Applied => Some(decided.log_time_ms),
                 Outcome::Ignored(Ignored::AlreadyApplied) => None,

@@ -51,7 +51,11 @@ pub(super) async fn of(
     let files_rewritten = rewritten("subjects_rewritten");
     let Some(public_keys) = &shared.config.secrets.seal_public_key else {
         // Without a key nothing was ever sealed.
-        return Ok(Some(SealedCopies { openable_until: Some(0), keys: Vec::new(), files_rewritten }));
+        return Ok(Some(SealedCopies {
+            openable_until: Some(0),
+            keys: Vec::new(),
+            files_rewritten,
+        }));
     };
     // It was parsed at the start.
     let periods = periods(public_keys).unwrap_or_default();

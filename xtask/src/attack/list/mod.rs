@@ -17,6 +17,7 @@ mod incident;
 mod injection;
 mod live;
 mod operators;
+mod privacy;
 mod races;
 mod replay;
 mod sessions;
@@ -50,6 +51,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         smuggling::ATTACKS,
         addresses::ATTACKS,
         console::ATTACKS,
+        privacy::ATTACKS,
         exhaustion::ATTACKS,
     ];
     lists.iter().chain(STORES).copied().flatten()

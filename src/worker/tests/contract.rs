@@ -213,6 +213,7 @@ fn user_ids_of_an_archived_sale_go_with_their_time_and_a_person_is_found() {
         }
         shop.reversed("hat-1", 2);
         shop.push("shoe-0", Record::SaleArchived { operation: "end".parse().unwrap() });
+        shop.fill().await;
         // Later records about it do not lengthen its time.
         let erased =
             Record::SubjectErased { buyer: buyer(3), operation: Some("e".parse().unwrap()) };

@@ -33,7 +33,10 @@ fn with_keys(cluster: &Cluster, config: &str, public: &str, dir: Option<&Path>) 
     let config = config.replace(&format!("seal_private_keys = \"{old_private}\"\n"), "");
     assert!(!config.contains(&old_private), "the worker has no other key");
     let dir = dir.map_or_else(String::new, |dir| {
-        format!("\n[privacy]\nseal_key_days = 0\nseal_keys_dir = \"{}\"\n", dir.display())
+        format!(
+            "\n[privacy]\nseal_key_days = 0\nretention_minutes = 1\nseal_keys_dir = \"{}\"\n",
+            dir.display()
+        )
     });
     config + &dir
 }
@@ -105,12 +108,8 @@ fn a_person_who_is_erased_is_in_no_store_and_no_key_that_is_left_opens_the_id() 
     let cluster = Cluster::new();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let keys = dir.path().join("keys");
-    // The second key's period has begun some minutes ago; the nodes do not know of it yet.
-    let from_ms = (unix_ms() - 200_000) / 1_000 * 1_000;
     kept::write(&keys, "a", 0, &[7; 32]).expect("a key");
     let before = kept::public_list(&keys).expect("a list");
-    kept::write(&keys, "b", from_ms, &[8; 32]).expect("a key");
-    let after = kept::public_list(&keys).expect("a list");
 
     let node_config = |public: &str| with_keys(&cluster, &cluster.node_config(""), public, None);
     let worker_config =
@@ -142,13 +141,19 @@ fn a_person_who_is_erased_is_in_no_store_and_no_key_that_is_left_opens_the_id() 
     assert_eq!(subjects(&cluster), "1");
     assert!(keys.join("a@0.key").exists(), "a worker whose list has no end destroys nothing");
 
-    // The nodes and the worker learn of the second key.
+    // A second key, whose period begins now: the nodes and the worker learn of it.
+    let from_ms = (unix_ms() / 1_000 + 1) * 1_000;
+    kept::write(&keys, "b", from_ms, &[8; 32]).expect("a key");
+    let after = kept::public_list(&keys).expect("a list");
     let node_said = node.stop().expect("it stops").1;
     let node = start_node("node-2", &after);
     let worker_said = worker.logged();
     worker.kill();
     let worker = cluster.start_worker("worker-2", &worker_config(&after));
+    wait_for("the period begins", || unix_ms() > from_ms);
     order(&node, shoe, "somebody-new");
+    // Two minutes after its period: until then a record of it might still come.
+    assert!(keys.join("a@0.key").exists());
     wait_for("the key is destroyed", || !keys.join("a@0.key").exists());
     wait_for("the ledger has the new one", || subjects(&cluster) == "2");
     wait_for("it is noted", || status(&node)["sealed"]["keys"] == serde_json::json!([]));

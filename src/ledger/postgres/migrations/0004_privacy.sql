@@ -1,6 +1,6 @@
 -- How long things are kept, and what was deleted.
 
--- Log time of the record that archived the sale: from then on the time of its user ids runs.
+-- Log time when the batch that archived the sale was applied: from then on the time of its user ids runs.
 ALTER TABLE flux_gate.products ADD COLUMN archived_at_ms bigint;
 UPDATE flux_gate.products SET archived_at_ms = log_time_ms WHERE archived;
 

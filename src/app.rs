@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::audit::{self, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::erasures::{Erasures, JournalError};
 use crate::gate::Gate;
 use crate::guard::live::LiveControls;
 use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
@@ -30,7 +31,11 @@ use crate::trace::{Tracer, TracesError};
 #[cfg(feature = "distributed")]
 mod distributed;
 mod embedded;
+mod erasures;
 mod evidence;
+mod retention;
+
+use retention::Retention;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +90,18 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The journal of erasures.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Somebody who was erased is in the store again, and could not be erased.
+    #[error("the store does not take the erasures that it was restored without")]
+    NotErased,
+    /// The runtime for the start.
+    #[error("a runtime could not be started: {0}")]
+    Runtime(#[source] std::io::Error),
+    /// The thread that deletes what is too old.
+    #[error("the thread for retention could not be started: {0}")]
+    Retention(#[source] std::io::Error),
     /// The serving threads.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -94,6 +111,7 @@ pub enum StartError {
 pub struct Running {
     shared: Arc<Shared>,
     http: http::Running,
+    retention: Option<Retention>,
     public_address: SocketAddr,
     operator_address: SocketAddr,
 }
@@ -129,11 +147,12 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
 
     let tracer = Tracer::start(&config.traces, "node", &clock)?;
     let receipts = issuer(&config)?;
-    let Parts { gate, log, ledger, live } =
+    let Parts { gate, log, ledger, live, erasures, erased_again } =
         parts(&config, &identity, &guard, &clock, receipts.clone())?;
     live.take(&log.applied().control(), log.applied().log_time(&clock).likely_ms);
     let audit = trail(&config, &clock, &log)?;
     let evidence = evidence::evidence(&config, &clock, &identity)?;
+    let retention = retention(&config, &clock, &log, &audit, erased_again)?;
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -148,6 +167,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         live,
         audit,
         evidence,
+        erasures,
         receipts,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
@@ -158,7 +178,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     });
     let http = http::Running::start(&shared, listeners, tokens)?;
     tracing::info!(%public_address, %operator_address, "serving");
-    Ok(Running { shared, http, public_address, operator_address })
+    Ok(Running { shared, http, retention, public_address, operator_address })
 }
 
 /// The parts that differ between one node and many.
@@ -167,6 +187,26 @@ struct Parts {
     log: OrderLog,
     ledger: Ledger,
     live: Arc<LiveControls>,
+    /// Of one node: its journal of erasures.
+    erasures: Option<Arc<Erasures>>,
+    /// Erasures that were done again, because the store was restored without them.
+    erased_again: usize,
+}
+
+/// Of one node: what deletes what is too old.
+fn retention(
+    config: &Config,
+    clock: &Clock,
+    log: &OrderLog,
+    trail: &Trail,
+    erased_again: usize,
+) -> Result<Option<Retention>, StartError> {
+    #[cfg_attr(not(any(feature = "distributed", test)), expect(irrefutable_let_patterns))]
+    let OrderLog::Sqlite(log) = log else { return Ok(None) };
+    let (privacy, clock) = (config.privacy.clone(), clock.clone());
+    let parts =
+        retention::Parts { log: log.clone(), trail: trail.clone(), clock, privacy, erased_again };
+    Retention::start(parts).map(Some).map_err(StartError::Retention)
 }
 
 fn parts(
@@ -286,6 +326,9 @@ impl Running {
         self.shared.stopping.store(true, Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(self.shared.config.http.drain_delay_ms));
         self.http.drain();
+        if let Some(mut retention) = self.retention {
+            retention.stop();
+        }
         self.shared.log.stop();
         if let Some(evidence) = &self.shared.evidence {
             evidence.stop();

@@ -31,6 +31,7 @@ mod migrate;
 mod openapi;
 mod operator;
 mod order;
+mod privacy;
 mod sale;
 mod serve;
 mod session;
@@ -176,6 +177,8 @@ enum Command {
     Token(token::Token),
     /// Check the log and the audit trail, read the trail, check receipts, prove a sale.
     Audit(Box<audit::Audit>),
+    /// Tell what is kept of a person, and forget a person.
+    Privacy(privacy::Privacy),
     /// Print new secrets, ready for the environment or the configuration file.
     Keygen(keygen::Keygen),
     /// Check or print the configuration.
@@ -229,6 +232,7 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Incident(incident) => incident.run(machine, &common),
         Command::Token(token) => token.run(machine, &common),
         Command::Audit(audit) => audit.run(machine, &common),
+        Command::Privacy(privacy) => privacy.run(machine, &common),
         Command::Keygen(keygen) => keygen.run(machine),
         Command::Config(config) => config.run(machine, &common),
         Command::Migrate(migrate) => migrate.run(machine, &common),

@@ -19,6 +19,7 @@ pub mod evidence;
 mod file;
 pub mod load;
 pub mod print;
+pub mod privacy;
 pub mod problem;
 pub mod schema;
 pub mod stores;
@@ -62,6 +63,8 @@ pub struct Config {
     pub evidence: evidence::Evidence,
     /// Signed receipts.
     pub receipts: Receipts,
+    /// What is kept of people.
+    pub privacy: privacy::Privacy,
     /// Log output.
     pub log: LogOutput,
     /// Traces.

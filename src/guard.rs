@@ -25,7 +25,7 @@ mod blocks;
 pub mod body;
 mod cache;
 pub mod client_ip;
-mod clients;
+pub mod clients;
 pub mod headers;
 pub mod jwt;
 mod limits;

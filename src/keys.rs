@@ -66,6 +66,11 @@ impl IdentityKeys {
         hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
     }
 
+    /// The key that vouches for the journal of erasures: it stays for as long as the buyer key.
+    pub fn erasures_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, tag(&self.buyer, "erasures", &[]).as_ref())
+    }
+
     /// What a sale pins of the two keys.
     pub fn fingerprints(&self) -> &KeyFingerprints {
         &self.fingerprints

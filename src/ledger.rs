@@ -5,7 +5,9 @@
 //! for operators.
 
 use crate::sale::{BuyerRef, OrderId, OrderStatus, ProductId, UserId};
+use person::{Deleted, Erased, PersonOrder};
 
+pub mod person;
 #[cfg(feature = "distributed")]
 pub mod postgres;
 pub mod sqlite;
@@ -188,6 +190,43 @@ impl Ledger {
             Self::Sqlite(ledger) => ledger.counts(product).await,
             #[cfg(feature = "distributed")]
             Self::Postgres(ledger) => ledger.counts(product).await,
+        }
+    }
+
+    /// The orders of one person, at most [`person::ORDERS_OF_PERSON_MAX`], with the user ids that are kept. Reads
+    /// the whole ledger: for operators.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn orders_of(&self, buyer: BuyerRef) -> Result<Vec<PersonOrder>, LedgerError> {
+        match self {
+            Self::Sqlite(ledger) => ledger.orders_of(buyer).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.orders_of(buyer).await,
+        }
+    }
+
+    /// The latest erasure of a person, if the ledger knows of one.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn erased(&self, buyer: BuyerRef) -> Result<Option<Erased>, LedgerError> {
+        match self {
+            Self::Sqlite(ledger) => ledger.erased(buyer).await,
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.erased(buyer).await,
+        }
+    }
+
+    /// What workers have deleted, the latest of each thing. Of one node it is in the audit trail.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; safe to retry.
+    pub async fn deletions(&self) -> Result<Vec<Deleted>, LedgerError> {
+        match self {
+            Self::Sqlite(_) => Ok(Vec::new()),
+            #[cfg(feature = "distributed")]
+            Self::Postgres(ledger) => ledger.deletions().await,
         }
     }
 }

@@ -11,7 +11,7 @@
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! evidence/                       who did what at `POST /order` lately, for a day
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
-//! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
+//! receipt  trace  erasures        signed receipts and proofs; a request's id and spans; the journal of erasures
 //! config  keys  signing  gcra  telemetry  clock  snapshot
 //! chain                           the digest chain of a log
 //! sale/                           the domain; uses nothing
@@ -25,6 +25,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod erasures;
 pub mod evidence;
 pub mod gate;
 pub mod gcra;

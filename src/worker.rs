@@ -8,7 +8,7 @@
 //! a partition, a batch takes effect only on top of the very record that the ledger ends with, so a worker
 //! that is killed, hangs, or is wrongly thought dead can do no harm.
 //!
-//! The parts: [`apply`] (pure), `consumer`, `follower`, `store`, `dead_letters`, `lag`, `status`.
+//! The parts: [`apply`] (pure), `consumer`, `follower`, `store`, `dead_letters`, `lag`, `retention`, `status`.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -39,6 +39,8 @@ mod evidence;
 mod follower;
 mod lag;
 pub mod metrics;
+mod retention;
+pub mod seal_keys;
 mod status;
 mod store;
 mod traced;
@@ -101,7 +103,9 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
     let metrics = Arc::new(Metrics::new(partitions, tracer.clone()));
     let stopping = Arc::new(AtomicBool::new(false));
     let keys = record_keys(config)?;
-    let opener = opener(config)?;
+    let opener = Arc::new(opener(config)?);
+    metrics.seal_keys.store(opener.len() as u64, Ordering::Relaxed);
+    let retention = retention::Parts::new(config, &opener, &metrics, &clock, &stopping)?;
     let store = Store::start(config)?;
     let asker: BaseConsumer<client::Context> =
         client::client_config(config).create_with_context(client::Context)?;
@@ -159,6 +163,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
         })?,
         spawn("worker-lag", watch)?,
         spawn("worker-evidence", keep)?,
+        spawn("worker-retention", move || retention::run(&retention))?,
         spawn("worker-status", serve)?,
     ];
     keep_functions_loaded(config)?;
@@ -258,10 +263,14 @@ fn record_keys(config: &Config) -> Result<RecordKeys, WorkerError> {
 }
 
 fn opener(config: &Config) -> Result<Opener, WorkerError> {
-    const MEND: &str = "without it no order gets a user id; make a pair with `flux-gate keygen`";
+    const MEND: &str = "without it, or privacy.seal_keys_dir, no order gets a user id; make a pair with \
+                        `flux-gate keygen`";
     let keys: Option<&SecretString> = config.secrets.seal_private_keys.as_ref();
-    let missing = WorkerError::Missing { key: "secrets.seal_private_keys", mend: MEND };
-    Ok(Opener::new(keys.ok_or(missing)?)?)
+    let dir = config.privacy.seal_keys_dir.as_deref();
+    if keys.is_none() && dir.is_none() {
+        return Err(WorkerError::Missing { key: "secrets.seal_private_keys", mend: MEND });
+    }
+    Ok(Opener::with_kept(keys, dir)?)
 }
 
 /// Waits for Kafka and refuses a topic in which orders could be lost.

@@ -14,13 +14,13 @@ set -eu
 
 : "${KAFKA_BOOTSTRAP:?}" "${KAFKA_COMMAND_CONFIG:?}"
 
-# create TOPIC PARTITIONS
+# create TOPIC PARTITIONS RETENTION_MS
 create() {
     "${KAFKA_TOPICS:-kafka-topics.sh}" --bootstrap-server "$KAFKA_BOOTSTRAP" \
         --command-config "$KAFKA_COMMAND_CONFIG" --create --if-not-exists \
         --topic "$1" --partitions "$2" --replication-factor "${KAFKA_REPLICATION:-3}" \
         --config cleanup.policy=delete \
-        --config retention.ms=-1 \
+        --config retention.ms="$3" \
         --config retention.bytes=-1 \
         --config message.timestamp.type=LogAppendTime \
         --config max.message.bytes=1048576 \
@@ -29,5 +29,6 @@ create() {
         ${KAFKA_FLUSH_MESSAGES:+--config flush.messages="$KAFKA_FLUSH_MESSAGES"}
 }
 
-create orders "${KAFKA_PARTITIONS:-6}"
-create orders.dlq 1
+create orders "${KAFKA_PARTITIONS:-6}" -1
+# What is no record is there to be looked at. It may be anything, so it goes after 30 days.
+create orders.dlq 1 2592000000

@@ -101,6 +101,10 @@ GRANT CONNECT ON DATABASE postgres TO flux_gate_owner;
 \connect flux_gate
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 REVOKE TEMPORARY ON DATABASE flux_gate FROM PUBLIC;
+-- For `flux-gate privacy vacuum`: what was deleted leaves the write-ahead log, too.
+GRANT pg_checkpoint TO flux_gate_owner;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO flux_gate_owner;
 \connect template1
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO flux_gate_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 REVOKE CONNECT ON DATABASE template1 FROM PUBLIC;

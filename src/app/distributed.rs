@@ -89,7 +89,8 @@ pub(super) fn parts(
     watch_agreement(&log, &ledger)?;
     let log = OrderLog::Kafka(log);
     level_all(&gate, &log);
-    Ok(Parts { gate, log, ledger: Ledger::Postgres(ledger), live })
+    let ledger = Ledger::Postgres(ledger);
+    Ok(Parts { gate, log, ledger, live, erasures: None, erased_again: 0 })
 }
 
 /// The evidence of many nodes. Nothing is connected yet: without PostgreSQL nodes sell on.

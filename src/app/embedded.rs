@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Parts, STORE_FAILED_EXIT_CODE, StartError, level_all, live_controls, observer};
+use super::{
+    Parts, STORE_FAILED_EXIT_CODE, StartError, erasures, level_all, live_controls, observer,
+};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::{Gate, MemoryGate};
@@ -34,8 +36,10 @@ pub(super) fn parts(
             std::process::exit(STORE_FAILED_EXIT_CODE);
         }),
     )?;
-    let ledger = Ledger::Sqlite(SqliteLedger::open(log.store_file())?);
+    let ledger = SqliteLedger::open(log.store_file())?;
     let log = OrderLog::Sqlite(log);
+    let (journal, erased_again) = erasures::replay(config, identity, &log, &ledger)?;
+    let (ledger, erasures) = (Ledger::Sqlite(ledger), Some(journal));
     level_all(&gate, &log);
-    Ok(Parts { gate, log, ledger, live })
+    Ok(Parts { gate, log, ledger, live, erasures, erased_again })
 }

@@ -29,6 +29,10 @@ pub enum Kind {
     OperatorResult,
     /// An API client of the shop has had an order reversed.
     ClientReversal,
+    /// An operator was told what is kept of a person, who is named by pseudonyms.
+    PrivacyExport,
+    /// Data that were too old were deleted, or an erasure was done again after a restore; in numbers.
+    Retention,
     /// A refusal, kept in full.
     Refusal(RefusalKind),
 }
@@ -123,7 +127,7 @@ impl RefusalKind {
 }
 
 impl Kind {
-    const OWN: [Self; 12] = [
+    const OWN: [Self; 14] = [
         Self::Start,
         Self::Stop,
         Self::Segment,
@@ -136,6 +140,8 @@ impl Kind {
         Self::OperatorAction,
         Self::OperatorResult,
         Self::ClientReversal,
+        Self::PrivacyExport,
+        Self::Retention,
     ];
 
     /// The word in the trail.
@@ -153,6 +159,8 @@ impl Kind {
             Self::OperatorAction => "operator_action",
             Self::OperatorResult => "operator_result",
             Self::ClientReversal => "client_reversal",
+            Self::PrivacyExport => "privacy_export",
+            Self::Retention => "retention",
             Self::Refusal(kind) => kind.word(),
         }
     }

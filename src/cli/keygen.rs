@@ -1,4 +1,6 @@
-//! `keygen`: prints new secrets. Nothing is stored.
+//! `keygen`: prints new secrets. Nothing is stored, but private sealing keys where they are asked for.
+
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::agreement::{PrivateKey, X25519};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -22,7 +24,8 @@ Examples:
   flux-gate keygen --toml
   flux-gate keygen --many-nodes > secrets.env
   flux-gate keygen --client shop
-  flux-gate keygen --operator ann --role viewer")]
+  flux-gate keygen --operator ann --role viewer
+  flux-gate keygen --seal-keys /var/lib/flux-gate-worker/seal-keys --count 60")]
 pub(super) struct Keygen {
     /// Print TOML for the configuration file.
     #[arg(long)]
@@ -36,6 +39,17 @@ pub(super) struct Keygen {
     /// Print the secrets of many nodes too: those of the records on Kafka and of the sealed user ids.
     #[arg(long, conflicts_with_all = ["client", "operator"])]
     many_nodes: bool,
+    /// Make keys that user ids are sealed to on Kafka, each for a period, ahead of time: writes the private halves
+    /// into this directory of a worker (privacy.seal_keys_dir), a file each, and prints the list of the public ones
+    /// for all nodes and workers. Made again, it goes on after the last one.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["client", "operator", "many_nodes", "toml"])]
+    seal_keys: Option<PathBuf>,
+    /// How many of them.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1_000), requires = "seal_keys")]
+    count: u64,
+    /// How long each one seals, in hours.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=696), requires = "seal_keys")]
+    period_hours: u64,
     /// What the operator may do.
     #[arg(long, default_value = "viewer", value_parser = ["viewer", "operator", "admin"])]
     role: String,
@@ -43,12 +57,44 @@ pub(super) struct Keygen {
 
 impl Keygen {
     pub(super) fn run(self, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
+        if let Some(dir) = &self.seal_keys {
+            return self.make_seal_keys(dir, machine);
+        }
         let text = match (&self.client, &self.operator) {
             (Some(id), _) => self.client_secret(id, machine)?,
             (None, Some(name)) => self.operator_token(name, machine)?,
             (None, None) => self.deployment(machine)?,
         };
         machine.out.write_all(text.as_bytes())?;
+        Ok(Exit::Done)
+    }
+
+    #[cfg(not(feature = "distributed"))]
+    fn make_seal_keys(&self, _: &Path, _: &mut Machine<'_>) -> Result<Exit, Failure> {
+        Err(Failure::new(
+            "this build has the embedded store alone, which seals nothing; build with \
+             `cargo build --release --features distributed`",
+        ))
+    }
+
+    #[cfg(feature = "distributed")]
+    fn make_seal_keys(&self, dir: &Path, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
+        use crate::keys::seal::kept;
+
+        const HOUR_MS: u64 = 3_600_000;
+        let known = if dir.exists() { kept::list(dir)? } else { Vec::new() };
+        let period_ms = self.period_hours * HOUR_MS;
+        let now_ms = machine.clock.unix_ms() / 1_000 * 1_000;
+        let next_ms = known.last().map_or(now_ms, |last| last.from_ms.saturating_add(period_ms));
+        let mut from_ms = next_ms.max(now_ms);
+        for _ in 0..self.count {
+            let mut private = zeroize::Zeroizing::new([0; SECRET_BYTES]);
+            (machine.fill)(private.as_mut_slice())?;
+            kept::write(dir, &format!("s{}", from_ms / 1_000), from_ms, &private)?;
+            from_ms += period_ms;
+        }
+        let list = kept::public_list(dir)?;
+        writeln!(machine.out, "{}={list}", variable("secrets.seal_public_key"))?;
         Ok(Exit::Done)
     }
 

@@ -5,6 +5,7 @@
 //! under the same `--operation`. Texts of the server are shown without control characters, so that none of
 //! them can steer a terminal.
 
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -161,6 +162,19 @@ pub(super) fn json_of(reply: &Reply) -> Result<Value, Failure> {
     serde_json::from_slice(&reply.body).map_err(|error| {
         Failure::new(format!("the reply is not JSON ({error}); is this a Flux-Gate?"))
     })
+}
+
+/// Asks on the terminal; without one nobody can be asked.
+pub(super) fn agreed(question: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(
+            "there is no terminal to ask on: look at --dry-run, then give --yes",
+        ));
+    }
+    write!(std::io::stderr(), "{question} Type yes to go on: ")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
 }
 
 /// A refusal in a few lines: what, why and whether to try again.

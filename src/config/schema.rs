@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::privacy::SEAL_KEY_DAYS_MAX;
 use super::{Config, LogFormat, stores};
 
 /// One key that holds a single value or a list of texts.
@@ -255,6 +256,26 @@ pub static KEYS: &[Key] = &[
     ),
     number!(evidence.rows_max, 1_000, 100_000_000, "rows of it; the oldest go first"),
     key!(Switch, receipts.enabled, |c| c.receipts.enabled, "accepted orders carry a receipt"),
+    number!(privacy.subjects_days, 1, 3_650, "how long user ids stay after a sale is archived"),
+    number!(
+        privacy.seal_key_days,
+        0,
+        SEAL_KEY_DAYS_MAX,
+        "how long a key that opens user ids on Kafka stays after its period"
+    ),
+    key!(
+        Path,
+        privacy.seal_keys_dir,
+        |c| c.privacy.seal_keys_dir.as_deref(),
+        "private keys that open user ids, a file each; workers alone"
+    ),
+    key!(
+        Path,
+        privacy.erasures_file,
+        |c| c.privacy.erasures_file.as_deref(),
+        "journal of erasures of an embedded store; unset: beside data.dir"
+    ),
+    number!(privacy.retention_minutes, 1, 1_440, "how often what is too old is looked for"),
     key!(Text, log.format, |c| log_format(c.log.format).to_owned(), "auto, text or json"),
     key!(
         Text,

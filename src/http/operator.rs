@@ -23,6 +23,7 @@ pub mod handlers;
 pub mod history;
 pub mod incident;
 pub mod limits;
+pub mod privacy;
 pub mod products;
 pub mod proof;
 pub mod tokens;
@@ -90,6 +91,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/products/{id}/archive", post(changes::archive))
         .route("/admin/tokens", get(tokens::list).post(tokens::add))
         .route("/admin/tokens/{name}", delete(tokens::revoke))
+        .merge(privacy::router())
         .route_layer(middleware::from_fn_with_state(operator.clone(), auth::admin));
     viewer
         .merge(operator_role)

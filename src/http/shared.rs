@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::erasures::Erasures;
 use crate::evidence::Evidence;
 use crate::gate::Gate;
 use crate::guard::Guard;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub audit: Trail,
     /// Who did what lately, unless that is off.
     pub evidence: Option<Evidence>,
+    /// The journal of erasures, of an embedded store.
+    pub erasures: Option<Arc<Erasures>>,
     /// Receipts of the last orders, if they are given.
     pub receipts: Option<Arc<Issuer>>,
     /// One block of counts for each public thread.

@@ -11,9 +11,12 @@
 //!
 //! Invariants:
 //! - a nonce is a counter of its ephemeral key, so no two ids are ever sealed under one key and nonce;
+//! - a key seals within its period alone (see [`periods`]); after it the private half can be destroyed, and
+//!   with it the last way to the user ids that were sealed in it (see [`kept`]);
 //! - an ephemeral key pair is made anew every [`EPHEMERAL_AGE_US_MAX`] and shared by a node's threads: an
 //!   agreement for each order would cost a core. Its private half is forgotten at once.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,12 +27,18 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashbrown::HashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::records::{KEY_ID_BYTES_MAX, hex_32, is_key_id};
+use super::records::KEY_ID_BYTES_MAX;
 use crate::sale::ids::NAME_BYTES_MAX;
 use crate::sale::{OrderId, ProductId, UserId};
+use kept::KeptError;
+
+pub mod kept;
+pub mod periods;
+
+use periods::{Entry, parse_entry, parse_list};
 
 /// How long an ephemeral key pair is used, in microseconds.
 pub const EPHEMERAL_AGE_US_MAX: u64 = 60_000_000;
@@ -51,8 +60,9 @@ type PublicBytes = [u8; PUBLIC_BYTES];
 pub enum SealKeyError {
     /// Not `id:` and 64 hexadecimal digits.
     #[error(
-        "must be id:key, with 1 to {KEY_ID_BYTES_MAX} letters, digits, hyphens and underscores and an \
-         X25519 key of 64 hexadecimal digits"
+        "must be id:key or id@seconds:key, with 1 to {KEY_ID_BYTES_MAX} letters, digits, hyphens and \
+         underscores, the Unix seconds of the beginning of its period and an X25519 key of 64 hexadecimal \
+         digits"
     )]
     Malformed,
     /// No key at all.
@@ -61,6 +71,9 @@ pub enum SealKeyError {
     /// Two keys have one id.
     #[error("holds two keys of one id")]
     RepeatedId,
+    /// Two keys begin at one time: nobody could tell which one seals.
+    #[error("holds two keys whose periods begin at the same time")]
+    RepeatedPeriod,
     /// No agreement comes about with it.
     #[error("is not the public key of an X25519 pair")]
     Useless,
@@ -82,14 +95,23 @@ pub enum OpenError {
 
 /// Seals; shared by the threads of a node.
 pub struct Sealer {
-    key_id: String,
-    recipient: PublicBytes,
+    /// By the beginning of their periods.
+    recipients: Vec<Recipient>,
     current: ArcSwap<Ephemeral>,
     renewal: Mutex<()>,
 }
 
+/// A key that is sealed to from some time on.
+struct Recipient {
+    key_id: String,
+    public: PublicBytes,
+    from_ms: u64,
+}
+
 /// An ephemeral key pair, of which only the public half and the key that was agreed on are left.
 struct Ephemeral {
+    /// The place of the recipient.
+    recipient: usize,
     public: PublicBytes,
     key: LessSafeKey,
     sealed: AtomicU64,
@@ -97,35 +119,45 @@ struct Ephemeral {
 }
 
 impl Sealer {
-    /// From `secrets.seal_public_key`: `id:hex`.
+    /// From `secrets.seal_public_key`: `id[@seconds]:hex[,id@seconds:hex]`.
     ///
     /// # Errors
     /// [`SealKeyError`] says what is wrong with it.
-    pub fn new(public_key: &str) -> Result<Self, SealKeyError> {
-        let (key_id, recipient) = parse_key(public_key)?;
-        let current = Ephemeral::new(&recipient, 0).ok_or(SealKeyError::Useless)?;
-        Ok(Self {
-            key_id: key_id.to_owned(),
-            recipient: *recipient,
-            current: ArcSwap::from_pointee(current),
-            renewal: Mutex::default(),
-        })
+    pub fn new(public_keys: &str) -> Result<Self, SealKeyError> {
+        let entries = parse_list(public_keys)?;
+        let recipient = |Entry { id, from_ms, key }: Entry| {
+            let recipient = Recipient { key_id: id, public: *key, from_ms };
+            // A key with which no agreement comes about is found now, not when its period begins.
+            Ephemeral::new(&recipient, 0, 0).ok_or(SealKeyError::Useless)?;
+            Ok(recipient)
+        };
+        let recipients = entries.into_iter().map(recipient).collect::<Result<Vec<_>, _>>()?;
+        let current = Ephemeral::new(&recipients[0], 0, 0).ok_or(SealKeyError::Useless)?;
+        Ok(Self { recipients, current: ArcSwap::from_pointee(current), renewal: Mutex::default() })
     }
 
-    /// Seals a user id to an order, when the clock says `now_us`
-    /// ([`Clock::monotonic_us`](crate::clock::Clock::monotonic_us)).
-    pub fn seal(&self, user: &UserId, product: &ProductId, order: &OrderId, now_us: u64) -> String {
+    /// Seals a user id to an order that is proposed at `at_ms` (log time, Unix milliseconds), when the clock
+    /// says `now_us` ([`Clock::monotonic_us`](crate::clock::Clock::monotonic_us)).
+    pub fn seal(
+        &self,
+        user: &UserId,
+        product: &ProductId,
+        order: &OrderId,
+        (now_us, at_ms): (u64, u64),
+    ) -> String {
+        let recipient = self.recipient_at(at_ms);
         let mut ephemeral = self.current.load_full();
-        if now_us.saturating_sub(ephemeral.made_us) > EPHEMERAL_AGE_US_MAX {
-            ephemeral = self.renew(now_us);
+        if !ephemeral.is_good(recipient, now_us) {
+            ephemeral = self.renew(recipient, now_us);
         }
+        let key_id = &self.recipients[ephemeral.recipient].key_id;
         let count = ephemeral.sealed.fetch_add(1, Ordering::Relaxed);
         let mut nonce = [0; NONCE_LEN];
         nonce[NONCE_LEN - 8..].copy_from_slice(&count.to_be_bytes());
 
         let mut sealed = Vec::with_capacity(SEALED_BYTES_MAX);
-        sealed.push(self.key_id.len() as u8);
-        sealed.extend_from_slice(self.key_id.as_bytes());
+        sealed.push(key_id.len() as u8);
+        sealed.extend_from_slice(key_id.as_bytes());
         sealed.extend_from_slice(&ephemeral.public);
         sealed.extend_from_slice(&nonce);
         let text_at = sealed.len();
@@ -139,15 +171,21 @@ impl Sealer {
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
+    /// The last key whose period has begun; before all of them the first.
+    fn recipient_at(&self, at_ms: u64) -> usize {
+        let begun = self.recipients.partition_point(|recipient| recipient.from_ms <= at_ms);
+        begun.saturating_sub(1)
+    }
+
     /// One thread makes the new pair, the others that come meanwhile wait for it. Should no pair come about
     /// (out of randomness), the old one goes on: its nonces do not repeat.
-    fn renew(&self, now_us: u64) -> Arc<Ephemeral> {
+    fn renew(&self, recipient: usize, now_us: u64) -> Arc<Ephemeral> {
         let _turn = self.renewal.lock();
         let current = self.current.load_full();
-        if now_us.saturating_sub(current.made_us) <= EPHEMERAL_AGE_US_MAX {
+        if current.is_good(recipient, now_us) {
             return current;
         }
-        match Ephemeral::new(&self.recipient, now_us) {
+        match Ephemeral::new(&self.recipients[recipient], recipient, now_us) {
             Some(ephemeral) => {
                 let ephemeral = Arc::new(ephemeral);
                 self.current.store(Arc::clone(&ephemeral));
@@ -159,12 +197,16 @@ impl Sealer {
 }
 
 impl Ephemeral {
-    fn new(recipient: &PublicBytes, made_us: u64) -> Option<Self> {
+    fn new(recipient: &Recipient, place: usize, made_us: u64) -> Option<Self> {
         // The pair's randomness comes from the library that makes it: nothing else ever sees it.
         let private = PrivateKey::generate(&X25519).ok()?;
         let public: PublicBytes = private.compute_public_key().ok()?.as_ref().try_into().ok()?;
-        let key = derive(&private, recipient, &public, recipient)?;
-        Some(Self { public, key, sealed: AtomicU64::new(0), made_us })
+        let key = derive(&private, &recipient.public, &public, &recipient.public)?;
+        Some(Self { recipient: place, public, key, sealed: AtomicU64::new(0), made_us })
+    }
+
+    fn is_good(&self, recipient: usize, now_us: u64) -> bool {
+        self.recipient == recipient && now_us.saturating_sub(self.made_us) <= EPHEMERAL_AGE_US_MAX
     }
 }
 
@@ -196,45 +238,113 @@ fn additional(product: &ProductId, order: &OrderId) -> Aad<Vec<u8>> {
 
 /// Opens; of a worker alone. Shared by its threads.
 pub struct Opener {
-    keys: Vec<OpenerKey>,
-    /// By the place of the key in `keys` and the ephemeral public key.
-    derived: Mutex<HashMap<(usize, PublicBytes), Arc<LessSafeKey>>>,
+    keys: RwLock<Vec<Arc<OpenerKey>>>,
+    /// By the number of the key and the ephemeral public key.
+    derived: Mutex<HashMap<(u64, PublicBytes), Arc<LessSafeKey>>>,
+    next_number: AtomicU64,
 }
 
 struct OpenerKey {
+    /// Never used again, unlike its id.
+    number: u64,
     id: String,
     private: PrivateKey,
     public: PublicBytes,
 }
 
 impl Opener {
-    /// From `secrets.seal_private_keys`: `id:hex[,id:hex]`.
+    /// From `secrets.seal_private_keys`: `id[@seconds]:hex[,id@seconds:hex]`.
     ///
     /// # Errors
     /// [`SealKeyError`] says what is wrong with them.
     pub fn new(private_keys: &SecretString) -> Result<Self, SealKeyError> {
-        let mut keys: Vec<OpenerKey> = Vec::new();
+        let opener = Self::empty();
         let given = private_keys.expose_secret().split(',').map(str::trim);
         for entry in given.filter(|entry| !entry.is_empty()) {
-            let (id, bytes) = parse_key(entry)?;
-            if keys.iter().any(|known| known.id == id) {
+            if !opener.take(parse_entry(entry)?)? {
                 return Err(SealKeyError::RepeatedId);
             }
-            let private = PrivateKey::from_private_key(&X25519, &*bytes)
-                .map_err(|_| SealKeyError::Malformed)?;
-            let public = private.compute_public_key().map_err(|_| SealKeyError::Malformed)?;
-            let public = public.as_ref().try_into().map_err(|_| SealKeyError::Malformed)?;
-            keys.push(OpenerKey { id: id.to_owned(), private, public });
         }
-        if keys.is_empty() {
+        if opener.is_empty() {
             return Err(SealKeyError::Empty);
         }
-        Ok(Self { keys, derived: Mutex::default() })
+        Ok(opener)
+    }
+
+    fn empty() -> Self {
+        Self { keys: RwLock::default(), derived: Mutex::default(), next_number: AtomicU64::new(0) }
+    }
+
+    /// The configured keys and those that are kept in a directory.
+    ///
+    /// # Errors
+    /// [`KeptError`]: there is none, or one cannot be used.
+    pub fn with_kept(
+        private_keys: Option<&SecretString>,
+        dir: Option<&Path>,
+    ) -> Result<Self, KeptError> {
+        let opener = match private_keys {
+            Some(keys) => Self::new(keys)?,
+            None => Self::empty(),
+        };
+        if let Some(dir) = dir {
+            opener.take_kept(dir)?;
+        }
+        if opener.is_empty() { Err(SealKeyError::Empty.into()) } else { Ok(opener) }
+    }
+
+    /// Takes in the keys of a directory that are not here yet.
+    ///
+    /// # Errors
+    /// One cannot be used. Those before it are taken in.
+    pub fn take_kept(&self, dir: &Path) -> Result<(), KeptError> {
+        for kept in kept::list(dir)? {
+            self.take(kept.read()?)?;
+        }
+        Ok(())
+    }
+
+    /// `false`: there is a key of this id.
+    fn take(&self, Entry { id, key, .. }: Entry) -> Result<bool, SealKeyError> {
+        let mut keys = self.keys.write();
+        if keys.iter().any(|known| known.id == id) {
+            return Ok(false);
+        }
+        let private =
+            PrivateKey::from_private_key(&X25519, &*key).map_err(|_| SealKeyError::Malformed)?;
+        let public = private.compute_public_key().map_err(|_| SealKeyError::Malformed)?;
+        let public = public.as_ref().try_into().map_err(|_| SealKeyError::Malformed)?;
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        keys.push(Arc::new(OpenerKey { number, id, private, public }));
+        Ok(true)
+    }
+
+    /// The ids of the keys that it holds.
+    pub fn ids(&self) -> Vec<String> {
+        self.keys.read().iter().map(|key| key.id.clone()).collect()
+    }
+
+    /// Forgets a key, and what was derived with it: nothing that was sealed to it opens from now on.
+    pub fn forget(&self, id: &str) {
+        let mut keys = self.keys.write();
+        let Some(place) = keys.iter().position(|key| key.id == id) else { return };
+        let number = keys.remove(place).number;
+        self.derived.lock().retain(|(of, _), _| *of != number);
+    }
+
+    /// Whether it holds no key: then it opens nothing.
+    pub fn is_empty(&self) -> bool {
+        self.keys.read().is_empty()
+    }
+
+    /// How many keys it holds.
+    pub fn len(&self) -> usize {
+        self.keys.read().len()
     }
 
     /// `id:hex` of the public half of the first key, for `secrets.seal_public_key`.
     pub fn public_key(&self) -> String {
-        let key = &self.keys[0];
+        let key = Arc::clone(&self.keys.read()[0]);
         format!("{}:{}", key.id, hex::encode(key.public))
     }
 
@@ -261,8 +371,9 @@ impl Opener {
             rest.split_first_chunk_mut::<PUBLIC_BYTES>().ok_or(OpenError::Malformed)?;
         let (nonce, text) =
             rest.split_first_chunk_mut::<NONCE_LEN>().ok_or(OpenError::Malformed)?;
-        let place = self.keys.iter().position(|key| key.id.as_bytes() == id);
-        let key = self.derived(place.ok_or(OpenError::UnknownKey)?, public)?;
+        let key = self.keys.read().iter().find(|key| key.id.as_bytes() == id).cloned();
+        let key = key.ok_or(OpenError::UnknownKey)?;
+        let key = self.derived(&key, public)?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let user = key
             .open_in_place(nonce, additional(product, order), text)
@@ -271,26 +382,24 @@ impl Opener {
         user.parse().map_err(|_| OpenError::Malformed)
     }
 
-    fn derived(&self, place: usize, public: &PublicBytes) -> Result<Arc<LessSafeKey>, OpenError> {
+    fn derived(
+        &self,
+        key: &OpenerKey,
+        public: &PublicBytes,
+    ) -> Result<Arc<LessSafeKey>, OpenError> {
         let mut derived = self.derived.lock();
-        if let Some(key) = derived.get(&(place, *public)) {
+        if let Some(key) = derived.get(&(key.number, *public)) {
             return Ok(Arc::clone(key));
         }
-        let OpenerKey { private, public: own, .. } = &self.keys[place];
+        let OpenerKey { number, private, public: own, .. } = key;
         let key = Arc::new(derive(private, public, public, own).ok_or(OpenError::Wrong)?);
         // Bounded: whoever can make vouched records could else fill the memory with ephemeral keys.
         if derived.len() >= DERIVED_KEYS_MAX {
             derived.clear();
         }
-        derived.insert((place, *public), Arc::clone(&key));
+        derived.insert((*number, *public), Arc::clone(&key));
         Ok(key)
     }
-}
-
-fn parse_key(text: &str) -> Result<(&str, zeroize::Zeroizing<[u8; 32]>), SealKeyError> {
-    let (id, key) = text.trim().split_once(':').ok_or(SealKeyError::Malformed)?;
-    let key = hex_32(key).filter(|_| is_key_id(id)).ok_or(SealKeyError::Malformed)?;
-    Ok((id, key))
 }
 
 #[cfg(test)]

@@ -7,16 +7,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::person::{Deleted, Erased, PersonOrder};
 use super::{Counts, Event, LedgerError, Lookup, OrderRow, Page};
 use crate::config::Config;
-use crate::sale::{OrderId, ProductId};
+use crate::sale::{BuyerRef, OrderId, ProductId};
 use crate::snapshot::Snapshot;
 use rows::Checkpoint;
 
 pub(crate) mod connect;
 mod error;
+pub mod housekeeper;
 pub mod migrations;
 mod pages;
+mod person;
 pub(crate) mod reader;
 pub mod rights;
 pub mod rows;
@@ -121,6 +124,30 @@ impl PostgresLedger {
     pub(super) async fn archived_order(&self, id: OrderId) -> Result<Lookup, LedgerError> {
         let read = move |pools: std::rc::Rc<reader::Pools>| async move {
             Ok(pages::archived_order(&*pools.main().await?, id).await?)
+        };
+        self.reader.read(read).await
+    }
+
+    /// See [`Ledger::orders_of`](super::Ledger::orders_of).
+    pub(super) async fn orders_of(&self, buyer: BuyerRef) -> Result<Vec<PersonOrder>, LedgerError> {
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(person::orders(&*pools.fulfilment().await?, buyer).await?)
+        };
+        self.reader.read(read).await
+    }
+
+    /// See [`Ledger::erased`](super::Ledger::erased).
+    pub(super) async fn erased(&self, buyer: BuyerRef) -> Result<Option<Erased>, LedgerError> {
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(person::erased(&*pools.fulfilment().await?, buyer).await?)
+        };
+        self.reader.read(read).await
+    }
+
+    /// See [`Ledger::deletions`](super::Ledger::deletions).
+    pub(super) async fn deletions(&self) -> Result<Vec<Deleted>, LedgerError> {
+        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
+            Ok(person::deletions(&*pools.main().await?).await?)
         };
         self.reader.read(read).await
     }

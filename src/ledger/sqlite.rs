@@ -16,6 +16,8 @@ use tokio::sync::Semaphore;
 use super::{Counts, Event, EventKind, LedgerError, Lookup, OrderRow, PAGE_ROWS_MAX, Page};
 use crate::sale::{OrderId, OrderStatus, ProductId};
 
+mod person;
+
 /// Reads at once.
 const READERS_MAX: usize = 4;
 /// Reads that wait or run; a further one is [`LedgerError::Busy`].

@@ -162,6 +162,42 @@ fn an_erased_person_is_in_no_file_of_the_store() {
     });
 }
 
+#[test]
+fn a_person_is_found_with_all_orders_and_their_erasure() {
+    let shop = Shop::open();
+    on_a_thread(async {
+        let handle = shop.log.handle();
+        for name in ["shoe", "hat"] {
+            decide(&handle, opened(name, 100)).await;
+        }
+        for (name, n) in [("shoe", 1), ("hat", 2), ("hat", 3)] {
+            decide(&handle, proposed(name, n, if n == 3 { 9 } else { 5 })).await;
+        }
+        decide(&handle, reversed("hat", 2)).await;
+        let orders = shop.ledger.orders_of(buyer(5)).await.unwrap();
+        let told: Vec<_> = orders.iter().map(|o| (o.row.product, o.row.status)).collect();
+        let expected =
+            [(product("shoe"), OrderStatus::Confirmed), (product("hat"), OrderStatus::Reversed)];
+        assert_eq!(told, expected);
+        assert!(orders.iter().all(|o| o.user_id.is_some_and(|user| user.as_str() == "user-5")));
+        assert_eq!(shop.ledger.erased(buyer(5)).await.unwrap(), None);
+        let operation = Some("e-1".parse().unwrap());
+        let record = Record::SubjectErased { buyer: buyer(5), operation };
+        decide(&handle, about("shoe", record)).await;
+        while !shop.ledger.erased(buyer(5)).await.unwrap().is_some_and(|erased| erased.done) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let orders = shop.ledger.orders_of(buyer(5)).await.unwrap();
+        assert!(orders.len() == 2 && orders.iter().all(|order| order.user_id.is_none()));
+        assert!(shop.ledger.orders_of(buyer(9)).await.unwrap()[0].user_id.is_some());
+        let Ledger::Sqlite(ledger) = &shop.ledger else { panic!("it is embedded") };
+        let erasures = ledger.erasures().await.unwrap();
+        assert_eq!(erasures.len(), 1);
+        assert_eq!((erasures[0].buyer, Some(erasures[0].operation)), (buyer(5), operation));
+        assert_eq!(ledger.erasures_open().await.unwrap(), 0);
+    });
+}
+
 fn files_hold(dir: &std::path::Path, needle: &[u8]) -> bool {
     std::fs::read_dir(dir).unwrap().any(|file| {
         let bytes = std::fs::read(file.unwrap().path()).unwrap_or_default();

@@ -27,6 +27,7 @@ pub mod excerpt;
 mod migrations;
 pub mod proof;
 mod replay;
+mod retention;
 mod store;
 mod upkeep;
 pub mod verify;
@@ -87,6 +88,8 @@ struct Running {
     queue: Sender<Message>,
     store_file: PathBuf,
     head: Arc<Mutex<Head>>,
+    /// Held during a transaction by whoever writes.
+    turn: Arc<Mutex<()>>,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -143,14 +146,15 @@ impl SqliteLog {
             products,
             batch_records_max: options.batch_records_max,
             upkeep: signals,
-            turn,
+            turn: Arc::clone(&turn),
             failed: Arc::clone(&guard.failed),
         };
         let upkeep = guard.clone().spawn("log-upkeep", None, move || upkeep.run())?;
         let writer = guard.spawn("log-writer", Some(ports.clone()), move || writer.run())?;
         let threads = Mutex::new(Some(Threads { writer, upkeep, _lock: lock }));
         let store_file = store_file(dir);
-        Ok(Self(Arc::new(Running { applied, ports, queue, store_file, head: published, threads })))
+        let head = published;
+        Ok(Self(Arc::new(Running { applied, ports, queue, store_file, head, turn, threads })))
     }
 
     /// The applied state.

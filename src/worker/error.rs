@@ -7,6 +7,7 @@ use rdkafka::error::KafkaError;
 use crate::gate::redis::EndpointError;
 use crate::keys::records::RecordKeysError;
 use crate::keys::seal::SealKeyError;
+use crate::keys::seal::kept::KeptError;
 use crate::ledger::postgres::PostgresError;
 use crate::log::kafka::TopicFault;
 use crate::sale::{BadSnapshot, ProductId};
@@ -36,8 +37,11 @@ pub enum WorkerError {
     #[error("the keys of records: {0}")]
     RecordKeys(#[from] RecordKeysError),
     /// The keys that user ids are opened with.
-    #[error("secrets.seal_private_keys: {0}")]
-    SealKeys(#[from] SealKeyError),
+    #[error(transparent)]
+    SealKeys(#[from] KeptError),
+    /// The keys that user ids are sealed to.
+    #[error("secrets.seal_public_key {0}")]
+    SealPublicKey(#[from] SealKeyError),
     /// The ledger cannot be used, and trying again does not help.
     #[error(transparent)]
     Ledger(#[from] PostgresError),

@@ -49,7 +49,7 @@ pub(super) struct Parts {
     pub(super) consumer: Consumer,
     pub(super) store: Store,
     pub(super) keys: RecordKeys,
-    pub(super) opener: Opener,
+    pub(super) opener: Arc<Opener>,
     pub(super) partitions: u32,
     pub(super) batch_records_max: usize,
     pub(super) metrics: Arc<Metrics>,

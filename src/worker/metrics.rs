@@ -27,6 +27,10 @@ pub struct Metrics {
     pub committed_at_ms: AtomicU64,
     /// Rows of the evidence that were too old or too many.
     pub evidence_deleted: AtomicU64,
+    /// Private keys that open user ids.
+    pub seal_keys: AtomicU64,
+    /// User ids deleted because their time was over.
+    pub expired: AtomicU64,
     tracer: Tracer,
 }
 
@@ -54,6 +58,8 @@ impl Metrics {
             failures: AtomicU64::new(0),
             committed_at_ms: AtomicU64::new(0),
             evidence_deleted: AtomicU64::new(0),
+            seal_keys: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             tracer,
         }
     }
@@ -124,11 +130,14 @@ impl Metrics {
                 "Rows of the evidence that were too old or too many",
                 &self.evidence_deleted,
             ),
+            ("expired_total", "User ids deleted because their time was over", &self.expired),
         ] {
             metric(name, "counter", help, &one(get(value)));
         }
         let ready = "1 if the worker does what it should";
         metric("ready", "gauge", ready, &one(u64::from(self.is_ready())));
+        let keys = "Private keys that open user ids";
+        metric("seal_keys", "gauge", keys, &one(get(&self.seal_keys)));
         let committed_at_ms = get(&self.committed_at_ms);
         if committed_at_ms > 0 {
             let age = now_ms.saturating_sub(committed_at_ms) / 1_000;

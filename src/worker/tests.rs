@@ -87,7 +87,7 @@ impl Seals {
 
     /// The proposal with the id of its user, which is `user-<of>`.
     fn seal(&self, product: &ProductId, proposal: OrderProposed, of: u32) -> Record {
-        let sealed = self.0.seal(&user(of), product, &proposal.order_id, 0);
+        let sealed = self.0.seal(&user(of), product, &proposal.order_id, (0, 0));
         Record::OrderProposed(OrderProposed { sealed_user: Some(sealed), ..proposal })
     }
 }

@@ -16,6 +16,7 @@ mod evidence;
 mod faults;
 mod fuzz_replay;
 mod incident;
+mod privacy;
 mod program;
 mod secrets;
 mod simulation;

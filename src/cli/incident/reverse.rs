@@ -1,13 +1,11 @@
 //! `incident reverse`: shows what it would do, asks, and does it a few hundred orders at a time.
 
-use std::io::{BufRead, IsTerminal, Write};
-
 use http::Method;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::orders::Orders;
-use crate::cli::operator::{Call, Listener, json_of, word};
+use crate::cli::operator::{Call, Listener, agreed, json_of, word};
 use crate::cli::{Common, Exit, Failure, Machine};
 use crate::sale::ProductId;
 
@@ -187,17 +185,4 @@ fn told(done: &Sum) -> String {
         );
     }
     text
-}
-
-/// Asks on the terminal; without one nobody can be asked.
-fn agreed(question: &str) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(
-            "there is no terminal to ask on: look at --dry-run, then give --yes",
-        ));
-    }
-    write!(std::io::stderr(), "{question} Type yes to go on: ")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer.trim() == "yes")
 }

@@ -7,6 +7,7 @@ mod control;
 mod incident;
 mod look;
 mod operator;
+mod privacy;
 
 /// One call.
 pub struct Operation {
@@ -136,6 +137,7 @@ pub fn all() -> impl Iterator<Item = &'static Operation> {
         control::OPERATIONS,
         incident::OPERATIONS,
         look::OPERATIONS,
+        privacy::OPERATIONS,
         console::OPERATIONS,
     ];
     OPERATIONS.iter().chain(operators.into_iter().flatten())

@@ -7,7 +7,7 @@ use crate::http::operator::console::{login, offenders, overview, recent, stores}
 use crate::http::operator::incident::look::{analysis, offenders as found, orders as suspicious};
 use crate::http::operator::incident::{reverse, stop};
 use crate::http::operator::{
-    approvals, blocks, changes, handlers, history, limits, products, tokens,
+    approvals, blocks, changes, handlers, history, limits, privacy, products, tokens,
 };
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
@@ -68,6 +68,16 @@ pub fn all() -> Map<String, Value> {
     add("Analysis", of::<analysis::Analysis>());
     add("StepView", of::<analysis::StepView>());
     add("RuleView", of::<analysis::RuleView>());
+    add("Person", of::<privacy::Person>());
+    add("PersonExport", of::<privacy::PersonExport>());
+    add("KeptOfPerson", of::<privacy::KeptOfPerson>());
+    add("OrderOfPerson", of::<privacy::OrderOfPerson>());
+    add("PersonStatus", of::<privacy::PersonStatus>());
+    add("PersonStanding", of::<privacy::PersonStanding>());
+    add("SealedCopies", of::<privacy::sealed::SealedCopies>());
+    add("Elsewhere", of::<privacy::elsewhere::Elsewhere>());
+    add("Erase", of::<privacy::erase::Erase>());
+    add("ErasedPerson", of::<privacy::erase::ErasedPerson>());
     add("Login", of::<login::Login>());
     add("LoggedIn", of::<login::LoggedIn>());
     add("Overview", of::<overview::Overview>());

@@ -179,7 +179,7 @@ fn changed(operator: &Operator, target: BlockTarget, ignored: Option<Ignored>) -
     reply::json_value(Code::Ok, &BlockChanged { status, reason: ignored, id, block })
 }
 
-fn view(block: &Block) -> BlockView {
+pub(super) fn view(block: &Block) -> BlockView {
     let (kind, bits) = match block.target {
         BlockTarget::V4 { bits, .. } => ("ipv4", Some(bits)),
         BlockTarget::V6 { bits, .. } => ("ipv6", Some(bits)),

@@ -43,7 +43,7 @@ pub fn router() -> Router<Arc<Operator>> {
 }
 
 /// Does `work` on a task of its own, so that a caller who hangs up does not cut it off.
-async fn to_its_end(work: impl Future<Output = Coded> + Send + 'static) -> Coded {
+pub(super) async fn to_its_end(work: impl Future<Output = Coded> + Send + 'static) -> Coded {
     let done = tokio::spawn(work).await;
     done.unwrap_or_else(|_| reply::problem_because(Code::Internal, "the call was cut off"))
 }

@@ -82,7 +82,7 @@ pub async fn intend(operator: &Operator, change: &Change<'_>, before: Value) -> 
 
 /// Writes a line, and shows it on the console. A disk that hangs must not keep a sale going, nor keep whoever has stopped it in doubt: the lines
 /// of a pause are written when they can be.
-async fn record(
+pub(super) async fn record(
     operator: &Operator,
     is_pause: bool,
     kind: Kind,

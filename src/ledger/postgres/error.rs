@@ -71,6 +71,11 @@ pub enum PostgresError {
     /// The roles that rights are given to are missing.
     #[error("PostgreSQL has no role {0}: apply deploy/postgres/roles.sql first")]
     NoRole(String),
+    /// Only the owner's files are rewritten.
+    #[error(
+        "this user of postgres.url is no member of flux_gate_owner, who alone may rewrite the files"
+    )]
+    NotOwner,
     /// The ledger is filled from another log.
     #[error(
         "the ledger is filled from the topic {topic:?} with {partitions} partitions, not from \

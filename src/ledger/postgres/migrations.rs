@@ -21,6 +21,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "ledger", sql: include_str!("migrations/0001_ledger.sql") },
     Migration { name: "control", sql: include_str!("migrations/0002_control.sql") },
     Migration { name: "evidence", sql: include_str!("migrations/0003_evidence.sql") },
+    Migration { name: "privacy", sql: include_str!("migrations/0004_privacy.sql") },
 ];
 
 /// The roles that the migrations give rights to; `deploy/postgres/roles.sql` makes them.

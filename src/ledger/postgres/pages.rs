@@ -111,7 +111,7 @@ pub(super) async fn counts(
     Ok(Counts { confirmed: uint(&row, 0)?, reversed: uint(&row, 1)? })
 }
 
-fn order(row: &Row, first: usize) -> Result<OrderRow, PostgresError> {
+pub(super) fn order(row: &Row, first: usize) -> Result<OrderRow, PostgresError> {
     let reversed: bool = row.try_get(first + 3)?;
     Ok(OrderRow {
         order_id: order_id(row, first)?,

@@ -90,8 +90,8 @@ fn the_schema_is_made_once_and_another_one_is_refused() {
     assert!(matches!(snapshot(), Err(PostgresError::NoSchema)));
 
     let owner = database.config(User::Owner);
-    assert_eq!(migrations::migrate(&owner).unwrap(), migrations::Migrated { from: 0, to: 3 });
-    assert_eq!(migrations::migrate(&owner).unwrap(), migrations::Migrated { from: 3, to: 3 });
+    assert_eq!(migrations::migrate(&owner).unwrap(), migrations::Migrated { from: 0, to: 4 });
+    assert_eq!(migrations::migrate(&owner).unwrap(), migrations::Migrated { from: 4, to: 4 });
     let empty = snapshot().unwrap();
     let beginnings: Vec<_> = (0..PARTITIONS as i32).map(PartitionHead::beginning).collect();
     assert_eq!(empty.heads, beginnings);

@@ -102,7 +102,8 @@ impl Sender {
         if let (Record::OrderProposed(proposal), Some(user), Some(sealer)) =
             (&mut record, &append.subject, &outbox.sealer)
         {
-            let sealed = sealer.seal(user, &append.product, &proposal.order_id, now_us);
+            let moment = (now_us, proposal.at_ms);
+            let sealed = sealer.seal(user, &append.product, &proposal.order_id, moment);
             proposal.sealed_user = Some(sealed);
         }
         let mut buffers = self.buffers.borrow_mut();

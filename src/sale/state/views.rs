@@ -1,7 +1,7 @@
 //! How a sale stands: its orders, terms, counts and switches.
 
 use super::{Order, OrderStatus, OrderView, SaleState, SaleStatus};
-use crate::sale::ids::{OperationId, OrderId};
+use crate::sale::ids::{BuyerRef, OperationId, OrderId};
 use crate::sale::record::SaleOpened;
 
 impl SaleState {
@@ -26,6 +26,16 @@ impl SaleState {
         let end = self.orders.partition_point(|order| order.confirmed_at_ms < until_ms);
         let span = self.orders.get(begin..end).unwrap_or_default();
         span.iter().take(limit).map(|order| self.view(order)).collect()
+    }
+
+    /// All orders of a buyer, in log order; none of an archived sale. Looks at every order, unless the buyer has
+    /// none.
+    pub fn orders_of(&self, buyer: &BuyerRef) -> Vec<OrderView> {
+        if self.find_buyer(buyer).is_none() {
+            return Vec::new();
+        }
+        let own = |order: &&Order| self.buyers[order.buyer as usize].reference == *buyer;
+        self.orders.iter().filter(own).map(|order| self.view(order)).collect()
     }
 
     fn view(&self, order: &Order) -> OrderView {

@@ -197,3 +197,61 @@ fn an_erased_person_is_a_pseudonym_from_then_on() {
         assert_eq!(shop.database.number(User::Fulfilment, left), 0);
     });
 }
+
+/// What is kept of a person, and that it goes: by an erasure, or with the time of the sale.
+#[test]
+fn user_ids_of_an_archived_sale_go_with_their_time_and_a_person_is_found() {
+    use crate::ledger::postgres::housekeeper::{Housekeeper, SEAL_KEY};
+    let mut database = None;
+    on_a_runtime(async {
+        let mut shop = Shop::open();
+        for product in ["shoe-0", "hat-1"] {
+            shop.opened(product, 100);
+            for n in 1..=5 {
+                shop.proposed(product, n, 0);
+            }
+        }
+        shop.reversed("hat-1", 2);
+        shop.push("shoe-0", Record::SaleArchived { operation: "end".parse().unwrap() });
+        shop.fill().await;
+        // Later records about it do not lengthen its time.
+        let erased =
+            Record::SubjectErased { buyer: buyer(3), operation: Some("e".parse().unwrap()) };
+        let product = "shoe-0".parse().unwrap();
+        shop.log.push(Message { time_ms: START_MS + 1_000_000, product, record: Some(erased) });
+        shop.fill().await;
+        let ledger = &shop.node.ledger;
+        let orders = ledger.orders_of(buyer(2)).await.unwrap();
+        let told: Vec<_> =
+            orders.iter().map(|o| (o.row.product.as_str().to_owned(), o.row.status)).collect();
+        assert!(told.contains(&("shoe-0".to_owned(), OrderStatus::Confirmed)), "{told:?}");
+        assert!(told.contains(&("hat-1".to_owned(), OrderStatus::Reversed)), "{told:?}");
+        assert!(orders.iter().all(|o| o.user_id.as_ref().is_some_and(|u| u.as_str() == "user-2")));
+        assert_eq!(ledger.erased(buyer(2)).await.unwrap(), None);
+        let erased = ledger.erased(buyer(3)).await.unwrap().unwrap();
+        assert_eq!((erased.at_ms, erased.done), (START_MS + 1_000_000, true));
+        let orders = ledger.orders_of(buyer(3)).await.unwrap();
+        assert!(orders.len() == 2 && orders.iter().all(|order| order.user_id.is_none()));
+        database = Some(shop.database);
+    });
+    let database = database.unwrap();
+    let housekeeper = Housekeeper::new(&database.config(User::Worker)).unwrap();
+    assert_eq!(housekeeper.expire_subjects(START_MS).unwrap(), 0, "not before its time");
+    assert_eq!(housekeeper.expire_subjects(START_MS + 1).unwrap(), 4);
+    let left = "SELECT count(*) FROM flux_gate.subjects";
+    assert_eq!(database.number(User::Fulfilment, left), 4, "the other sale goes on");
+    housekeeper.note(SEAL_KEY, "s1", 1).unwrap();
+    assert!(housekeeper.rewrite().is_err(), "a worker is not the owner");
+    let owner = Housekeeper::new(&database.config(User::Owner)).unwrap();
+    assert_eq!(owner.rewrite().unwrap().subjects, 4);
+    let deletions = housekeeper.deletions().unwrap();
+    let whats: Vec<_> = deletions.iter().map(|d| (d.what.as_str(), d.detail.as_str())).collect();
+    for what in [("subjects", ""), ("seal_key", "s1"), ("subjects_rewritten", "")] {
+        assert!(whats.contains(&what), "{whats:?}");
+    }
+    // No sample of the planner's holds a user id.
+    database.execute(User::Owner, "ANALYZE flux_gate.subjects");
+    let samples =
+        "SELECT count(*) FROM pg_stats WHERE tablename = 'subjects' AND attname = 'user_id'";
+    assert_eq!(database.number(User::Owner, samples), 0);
+}

@@ -169,7 +169,7 @@ impl Plant {
                 generation: 0,
             };
             let id: ProductId = product.parse().unwrap();
-            let sealed = self.sealer.seal(&user(n), &id, &proposal.order_id, 0);
+            let sealed = self.sealer.seal(&user(n), &id, &proposal.order_id, (0, 0));
             let record =
                 Record::OrderProposed(OrderProposed { sealed_user: Some(sealed), ..proposal });
             self.send(producer, product, &record);

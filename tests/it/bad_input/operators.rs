@@ -12,6 +12,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = bodies();
     cases.extend(paths());
     cases.extend(heads());
+    cases.extend(privacy());
     cases.into_iter().map(Case::for_operator).collect()
 }
 
@@ -119,6 +120,56 @@ fn bodies() -> Vec<Case> {
     cases.push(Case::new("reverse for a long reason", draft.bytes(), INVALID));
     let huge = call("POST", "/init", vec![b' '; 100_000]);
     cases.push(Case::new("huge body", huge.bytes(), Expect::StatusOrNone(&[413])));
+    cases
+}
+
+fn privacy() -> Vec<Case> {
+    let bodies = [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "\"zqmarkqz\"",
+        "{\"userId\":null}",
+        "{\"userId\":1}",
+        "{\"userId\":\"\"}",
+        "{\"userId\":\"zqmarkqz ZQ\"}",
+        "{\"userId\":\"\\u0000\"}",
+        "{\"userId\":\"\\ud800\"}",
+        "{\"userId\":\"zqmarkqz\\n\"}",
+        "{\"userId\":[\"zqmarkqz\"]}",
+        "{\"userId\":\"a\",\"userId\":\"b\"}",
+        "{\"userId\":\"a\",\"nameSpace\":\"zqmarkqz zq\"}",
+        "{\"userId\":\"a\",\"nameSpace\":\"\"}",
+        "{\"userId\":\"a\",\"nameSpace\":1}",
+        "{\"userId\":\"a\",\"zqmarkqz\":1}",
+        "{\"user_id\":\"a\"}",
+    ];
+    let mut cases = Vec::new();
+    for what in ["export", "status", "erase"] {
+        for body in bodies {
+            // What is refused is refused with a reason and a key as well.
+            let body = match (what, body.strip_suffix('}')) {
+                ("erase", Some(rest)) if rest.len() > 1 => format!("{rest},\"reason\":\"x\"}}"),
+                _ => body.to_owned(),
+            };
+            let path = format!("/admin/privacy/{what}");
+            let draft = call("POST", &path, body.as_str()).set("idempotency-key", "e");
+            cases.push(Case::new(format!("{path} {body}"), draft.bytes(), INVALID));
+        }
+        let long = format!(r#"{{"userId":"{}"}}"#, MARK.repeat(40));
+        let draft = call("POST", &format!("/admin/privacy/{what}"), long);
+        cases.push(Case::new(format!("{what} of a long name"), draft.bytes(), INVALID));
+        let draft = call("GET", &format!("/admin/privacy/{what}"), "");
+        cases.push(Case::new(format!("GET {what}"), draft.bytes(), Expect::Status(&[405])));
+    }
+    for reason in ["", " ", "a\\nb", "about zqmarkqz"] {
+        let body = format!(r#"{{"userId":"zqmarkqz","reason":"{reason}"}}"#);
+        let draft = call("POST", "/admin/privacy/erase", body).set("idempotency-key", "e");
+        cases.push(Case::new(format!("erase for {reason:?}"), draft.bytes(), INVALID));
+    }
+    let draft = call("POST", "/admin/privacy/erase", r#"{"userId":"zqmarkqz","reason":"x"}"#);
+    cases.push(Case::new("erase without a key", draft.bytes(), NO_KEY));
     cases
 }
 

@@ -105,16 +105,25 @@ impl Cluster {
         };
         cluster.make_topics(&[&cluster.topic, &cluster.dlq()]);
         cluster.stack.sql("flux_gate", &format!("CREATE DATABASE {}", cluster.database));
-        let owner = Who {
+        let file = cluster.write_config("migrate", &cluster.config_of_owner());
+        succeed(&mut cluster.command("migrate", &file));
+        cluster
+    }
+
+    /// The configuration of whoever owns the ledger.
+    pub fn config_of_owner(&self) -> String {
+        self.config(&Who {
             database_url: "STACK_DATABASE_OWNER_URL",
             fulfilment: false,
             kafka_user: None,
-            group: &cluster.topic,
+            group: &self.topic,
             proxies: None,
-        };
-        let file = cluster.write_config("migrate", &cluster.config(&owner));
-        succeed(&mut cluster.command("migrate", &file));
-        cluster
+        })
+    }
+
+    /// Where its configurations, logs and the nodes' directories are.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A client of Kafka's with all rights.
@@ -288,7 +297,8 @@ impl Cluster {
         self.start_worker(name, &self.worker_config_by(&group, proxies))
     }
 
-    fn start_worker(&self, name: &str, config: &str) -> Worker {
+    /// Starts a worker with this configuration.
+    pub fn start_worker(&self, name: &str, config: &str) -> Worker {
         let file = self.write_config(name, config);
         Worker::start(self.command("worker", &file), self.dir.path().join(format!("{name}.log")))
     }

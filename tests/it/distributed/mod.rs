@@ -18,6 +18,7 @@ mod faults;
 mod incident;
 mod moments;
 mod other_keys;
+mod privacy;
 mod proxy;
 mod rolling;
 mod sale;

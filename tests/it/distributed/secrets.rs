@@ -36,7 +36,7 @@ fn config(cluster: &Cluster, collector: &Collector) -> String {
 }
 
 /// Everything in these topics: keys, values, headers.
-fn records(cluster: &Cluster) -> Vec<u8> {
+pub(super) fn records(cluster: &Cluster) -> Vec<u8> {
     let consumer: BaseConsumer =
         cluster.kafka_admin().set("group.id", "reader").create().expect("a consumer");
     let mut all = TopicPartitionList::new();
@@ -62,7 +62,7 @@ fn records(cluster: &Cluster) -> Vec<u8> {
 }
 
 /// All keys and values of Redis.
-fn redis(cluster: &Cluster) -> Vec<u8> {
+pub(super) fn redis(cluster: &Cluster) -> Vec<u8> {
     let script = "local all = '' for _, key in ipairs(redis.call('KEYS', '*')) do \
                   local kind = redis.call('TYPE', key).ok \
                   if kind == 'string' then all = all .. key .. '=' .. redis.call('GET', key) .. '\\n' \
@@ -75,7 +75,7 @@ fn redis(cluster: &Cluster) -> Vec<u8> {
 }
 
 /// All tables.
-fn tables(cluster: &Cluster) -> Vec<u8> {
+pub(super) fn tables(cluster: &Cluster) -> Vec<u8> {
     let url = with_database(cluster.stack.get("STACK_DATABASE_SUPERUSER_URL"), &cluster.database);
     let mut command = Command::new("pg_dump");
     command.arg(url).env("PGSSLROOTCERT", cluster.stack.get("FLUX_GATE__POSTGRES__CA_FILE"));

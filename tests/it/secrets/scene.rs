@@ -250,6 +250,7 @@ impl<'m> Scene<'m> {
         self.fulfil();
         self.operate();
         self.block();
+        self.forget();
         let trail = self.call(ADMIN_TOKEN, "GET", "/admin/audit", "");
         assert_eq!(trail.status, 200, "{}", trail.text());
         assert_eq!(self.call(ADMIN_TOKEN, "GET", "/admin/audit/head", "").status, 200);
@@ -516,6 +517,38 @@ impl<'m> Scene<'m> {
 }
 
 impl Scene<'_> {
+    /// A person asks what is kept, and to be forgotten: afterwards the id is nowhere, the store included.
+    fn forget(&mut self) {
+        let phone = self.phone.clone();
+        let (person, key) = (self.nobody(), self.key());
+        let order = Draft::order(&phone, &person, &key).sign(&shop(), unix_ms());
+        assert_eq!(self.send(order).summary(), "200 success");
+        let who = format!(r#"{{"userId":"{person}"}}"#);
+        let mail = self.marks.secret("a mail address", format!("{person}@mark.example"));
+        // An admin who asks is told: that answer alone is not searched.
+        let before = self.told_operators.len();
+        for path in ["export", "status"] {
+            let path = format!("/admin/privacy/{path}");
+            // The ledger of many nodes comes later.
+            let told = self.call(ADMIN_TOKEN, "POST", &path, &who);
+            assert_eq!(told.status, 200, "{}", told.text());
+            assert_eq!(self.call(OPERATOR_TOKEN, "POST", &path, &who).status, 403);
+            let told = self.call(ADMIN_TOKEN, "POST", &path, &format!(r#"{{"userId":"{mail}"}}"#));
+            assert_eq!(told.status, 200, "{}", told.text());
+        }
+        self.told_operators.truncate(before);
+        let erase = |reason: &str| format!(r#"{{"userId":"{person}","reason":"{reason}"}}"#);
+        let naming = erase(&format!("{person} asked"));
+        let refused = self.call(ADMIN_TOKEN, "POST", "/admin/privacy/erase", &naming);
+        assert_eq!(refused.summary(), "400 invalid_request");
+        let erased = self.call(ADMIN_TOKEN, "POST", "/admin/privacy/erase", &erase("asked for it"));
+        assert_eq!(erased.summary(), "200 erased", "{}", erased.text());
+        for bad in [format!(r#"{{"userId":["{person}"]}}"#), format!(r#"{{"{person}":1}}"#), person]
+        {
+            assert_eq!(self.call(ADMIN_TOKEN, "POST", "/admin/privacy/erase", &bad).status, 400);
+        }
+    }
+
     /// Blocks somebody by each of the three, and lifts it again; makes a token and takes it back.
     fn block(&mut self) {
         let until = unix_ms() + 3_600_000;

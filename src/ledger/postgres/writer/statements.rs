@@ -41,6 +41,7 @@ prepared!(
     forget_checkpoints,
     insert_erased,
     delete_subjects,
+    delete_evidence,
     index_archived,
     number_events,
 );
@@ -261,13 +262,15 @@ impl Session {
         let buyer = column(rows, |row| Sixteen(*row.buyer.as_bytes()));
         let at = column(rows, |row| int(row.at_ms));
         let columns: [&(dyn ToSql + Sync); 2] = [&buyer, &at];
-        let (remembered, forgotten) = tokio::join!(
+        let (remembered, forgotten, unseen) = tokio::join!(
             biased;
             self.execute(rows.len(), &self.insert_erased, &columns),
             self.execute(rows.len(), &self.delete_subjects, &columns),
+            self.execute(rows.len(), &self.delete_evidence, &columns),
         );
         remembered?;
         forgotten?;
+        unseen?;
         Ok(())
     }
 

@@ -91,3 +91,33 @@ fn a_reader_in_the_way_of_an_erasure_does_not_stop_the_sale() {
     wait_for_chores(dir.path());
     log.stop();
 }
+
+/// The time of user ids begins with the archiving of their sale, and then they are in no file.
+#[test]
+fn user_ids_of_a_sale_that_was_archived_long_ago_go() {
+    let dir = sold_store();
+    let log = start(dir.path());
+    on_a_thread(async {
+        let handle = OrderLog::Sqlite(log.clone()).handle();
+        decide(&handle, opened("hat", 10)).await;
+        decide(&handle, proposed("hat", 40, 40)).await;
+        decide(&handle, archived("shoe")).await;
+    });
+    wait_for_chores(dir.path());
+    let archived_ms = START_MS as u64;
+    assert_eq!(log.expire_subjects(archived_ms).unwrap(), 0, "not before its time");
+    assert_eq!(log.expire_subjects(archived_ms + 1).unwrap(), 11);
+    assert_eq!(log.expire_subjects(archived_ms + 1).unwrap(), 0);
+    let left = "SELECT count(*) FROM subjects";
+    assert_eq!(count(dir.path(), left), 1, "the other sale goes on");
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for (user, is_there) in [("user-5", false), ("user-12", false), ("user-40", true)] {
+            let found = bytes.windows(user.len()).any(|window| window == user.as_bytes());
+            assert!(!found || is_there, "{user}");
+        }
+    }
+    log.stop();
+    assert_eq!(log.expire_subjects(u64::MAX).unwrap(), 0, "the directory may be another's now");
+    assert!(verify(dir.path(), &Verify::default(), &mut |_, _| {}).unwrap().is_sound());
+}

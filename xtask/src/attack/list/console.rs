@@ -253,7 +253,7 @@ fn control(good: bool, answer: &Answer) -> Got {
 }
 
 /// A login from the console's own page.
-fn login_draft(target: &Target, token: &str) -> Draft {
+pub(super) fn login_draft(target: &Target, token: &str) -> Draft {
     let host = target.operator.to_string();
     Draft::new("POST", "/admin/login", format!(r#"{{"token":"{token}"}}"#))
         .set("host", &host)
@@ -263,7 +263,7 @@ fn login_draft(target: &Target, token: &str) -> Draft {
 }
 
 /// The cookie of a login, as it is sent back.
-fn cookie_of(answer: &Answer) -> anyhow::Result<String> {
+pub(super) fn cookie_of(answer: &Answer) -> anyhow::Result<String> {
     let set =
         answer.header("set-cookie").with_context(|| format!("no login: {}", answer.text()))?;
     let (cookie, attributes) = set.split_once("; ").context("a cookie without attributes")?;
@@ -280,7 +280,7 @@ fn session(target: &Target) -> anyhow::Result<String> {
 }
 
 /// A change from the console's own page.
-fn change(target: &Target, path: &str, cookie: &str) -> Draft {
+pub(super) fn change(target: &Target, path: &str, cookie: &str) -> Draft {
     let host = target.operator.to_string();
     Draft::new("POST", path, "{}")
         .set("host", &host)

@@ -18,6 +18,7 @@ mod injection;
 mod live;
 mod look;
 mod operators;
+mod privacy;
 mod races;
 mod replay;
 mod sessions;
@@ -52,6 +53,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         smuggling::ATTACKS,
         addresses::ATTACKS,
         console::ATTACKS,
+        privacy::ATTACKS,
         exhaustion::ATTACKS,
     ];
     lists.iter().chain(STORES).copied().flatten()

@@ -1,0 +1,1 @@
+SELECT at_ms FROM flux_gate.erased WHERE buyer = $1

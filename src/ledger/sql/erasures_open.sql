@@ -1,0 +1,1 @@
+SELECT count(*) FROM chores WHERE kind = 'erase' AND done = 0

@@ -182,6 +182,8 @@ fn the_page_on_privacy_is_held_against_what_is_there() {
         &mut columns,
     );
     let wrong = differences("## Many nodes: the ledger in PostgreSQL", &columns);
+    assert!(wrong.contains(&"there is no table subjects".to_owned()), "{wrong:?}");
+    let wrong: Vec<_> = wrong.into_iter().filter(|w| !w.starts_with("there is no")).collect();
     let expected = [
         "erased.mail is not listed",
         "erased.at_ms is no column",

@@ -25,6 +25,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::log::sqlite::StartError as LogError;
 use crate::log::{Observer, OrderLog};
 use crate::receipt::Issuer;
+use crate::siteverify::{Siteverify, SiteverifyError};
 use crate::trace::{Tracer, TracesError};
 
 #[cfg(feature = "distributed")]
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The way to the collector of traces.
     #[error(transparent)]
     Traces(#[from] TracesError),
+    /// The way to the service of challenges.
+    #[error(transparent)]
+    Challenges(#[from] SiteverifyError),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -124,6 +128,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let guard = Arc::new(guard);
 
     let tracer = Tracer::start(&config.traces, "node", &clock)?;
+    let siteverify = Siteverify::new(&config.challenge)?;
     let receipts = issuer(&config)?;
     let Parts { gate, log, ledger, live } =
         parts(&config, &identity, &guard, &clock, receipts.clone())?;
@@ -143,6 +148,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         live,
         audit,
         receipts,
+        siteverify,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
         random,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use crate::sale::OperatorRole;
 
+pub mod challenge;
 pub mod check;
 mod entry;
 pub mod env;
@@ -20,6 +21,7 @@ pub mod load;
 pub mod print;
 pub mod problem;
 pub mod schema;
+pub mod score;
 pub mod stores;
 pub mod traces;
 
@@ -63,6 +65,10 @@ pub struct Config {
     pub log: LogOutput,
     /// Traces.
     pub traces: traces::Traces,
+    /// The bot score.
+    pub score: score::Score,
+    /// Challenges.
+    pub challenge: challenge::Challenge,
 }
 
 /// The public listener and the limits of its connections.

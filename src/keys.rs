@@ -60,6 +60,11 @@ impl IdentityKeys {
         first_16_bytes(&tag(&self.buyer, "block-seed", &[]))
     }
 
+    /// The key of challenges: the same on all nodes, so that each takes what another has asked.
+    pub fn challenge_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, tag(&self.order, "challenge-key", &[]).as_ref())
+    }
+
     /// What a sale pins of the two keys.
     pub fn fingerprints(&self) -> &KeyFingerprints {
         &self.fingerprints

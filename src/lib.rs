@@ -37,6 +37,7 @@ pub mod place_order;
 pub mod receipt;
 pub mod sale;
 pub mod signing;
+pub mod siteverify;
 pub mod snapshot;
 pub mod telemetry;
 pub mod trace;

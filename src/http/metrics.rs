@@ -56,6 +56,7 @@ pub fn render(shared: &Shared) -> Coded {
     latencies(shared, &mut registry);
     certificates(shared, &mut registry);
     stock(shared, &mut registry);
+    challenges(shared, &mut registry);
     traces(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
@@ -142,6 +143,21 @@ fn certificates(shared: &Shared, registry: &mut Registry) {
     }
     let help = "Until when the listener's certificate is good, in seconds since 1970";
     registry.register_with_unit("certificate_expiry_timestamp", help, Unit::Seconds, expiry);
+}
+
+fn challenges(shared: &Shared, registry: &mut Registry) {
+    let words = Family::<WordLabel, Counter>::default();
+    let reasons = Family::<WordLabel, Counter>::default();
+    for counters in &shared.counters {
+        for (word, count) in counters.challenges.words() {
+            words.get_or_create(&WordLabel { word }).inc_by(count);
+        }
+        for (word, count) in counters.challenges.reason_words() {
+            reasons.get_or_create(&WordLabel { word }).inc_by(count);
+        }
+    }
+    registry.register("challenges", "Challenges, by what became of them", words);
+    registry.register("score_reasons", "Reasons of bot scores above a threshold", reasons);
 }
 
 /// Only where there are traces.

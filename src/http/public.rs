@@ -21,7 +21,7 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{health, keys, orders, products, refused, session, spans};
+use super::{challenge, health, keys, orders, products, refused, session, spans};
 use crate::audit::Recorder;
 use crate::guard::{Now, PassCache, Request};
 use crate::place_order::Node;
@@ -163,12 +163,13 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         ("GET", ["orders", id]) => orders::show(thread, received, id).await.not_stored(),
         ("POST", ["orders", id, "cancel"]) => orders::cancel(thread, received, id).await,
         ("GET", ["products", id]) => products::show(thread, received, id),
+        ("GET", ["challenge"]) => challenge::show(thread, received).not_stored(),
         ("GET", ["livez"]) => health::livez(),
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
         ("GET", ["openapi.json"]) => openapi(thread, received),
         ("GET", [".well-known", "flux-gate-keys.json"]) => keys::show(thread, received),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
-        (_, ["orders" | "livez" | "readyz" | "openapi.json"])
+        (_, ["orders" | "challenge" | "livez" | "readyz" | "openapi.json"])
         | (_, ["orders" | "products", _])
         | (_, [".well-known", "flux-gate-keys.json"]) => other_method(thread, "GET"),
         _ => thread.prepared.problem(Code::NotFound),

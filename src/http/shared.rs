@@ -15,6 +15,7 @@ use crate::log::{Applied, LogTime, OrderLog};
 use crate::place_order::END_SEEN_AGE_US_MAX;
 use crate::receipt::Issuer;
 use crate::sale::ProductId;
+use crate::siteverify::Siteverify;
 use crate::trace::Tracer;
 
 use super::counters::Counters;
@@ -27,7 +28,7 @@ pub struct Shared {
     pub clock: Clock,
     /// The keys behind order ids and buyer references.
     pub identity: Arc<IdentityKeys>,
-    /// Checks 2 to 10.
+    /// Checks 2 to 11.
     pub guard: Arc<Guard>,
     /// The gate.
     pub gate: Gate,
@@ -41,6 +42,8 @@ pub struct Shared {
     pub audit: Trail,
     /// Receipts of the last orders, if they are given.
     pub receipts: Option<Arc<Issuer>>,
+    /// The service that is asked about challenges that are not our own.
+    pub siteverify: Option<Siteverify>,
     /// One block of counts for each public thread.
     pub counters: Vec<Arc<Counters>>,
     /// Until when the listeners' certificates are good, see [`super::tls::expiries`].

@@ -15,7 +15,7 @@ const ROWS: &[&[&str]] = &[
     &["place_order"],
     &["guard", "incident"],
     &["audit", "gate", "log", "ledger"],
-    &["receipt", "trace"],
+    &["receipt", "trace", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
     &["chain"],
     &["sale"],

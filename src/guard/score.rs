@@ -32,7 +32,8 @@ pub const REGULAR_INTERVALS: u8 = 5;
 pub const EARLY_ORDERS: u8 = 3;
 /// Failures of one user from which it counts.
 pub const FAILURES_OF_USER: u8 = 3;
-/// Failures from one address or under one fingerprint from which it counts: many people share one.
+/// Failures from one address or under one fingerprint from which it counts, if they are more than its users:
+/// one among many who share it shall not speak against the others.
 pub const FAILURES_FROM_PLACE: u8 = 16;
 
 /// Why a request has points.
@@ -239,8 +240,11 @@ pub fn score(signals: &Signals, weights: &Weights) -> Score {
     add(Reason::FingerprintsOfUser, steps(seen.fingerprints_of_user, FINGERPRINTS_OF_USER));
     add(Reason::TooRegular, (seen.regular_intervals >= REGULAR_INTERVALS).into());
     add(Reason::BeforeOpening, (seen.early_orders >= EARLY_ORDERS).into());
-    let failed =
-        seen.failures_of_user >= FAILURES_OF_USER || seen.failures_of_place >= FAILURES_FROM_PLACE;
+    let failed_there =
+        |failures: u8, users| failures >= FAILURES_FROM_PLACE && u16::from(failures) > users;
+    let failed = seen.failures_of_user >= FAILURES_OF_USER
+        || failed_there(seen.failures_from_address, seen.users_on_address)
+        || failed_there(seen.failures_on_fingerprint, seen.users_on_fingerprint);
     add(Reason::FailedBefore, failed.into());
     add(Reason::PageUnused, (heads.page == Page::Unused).into());
     score

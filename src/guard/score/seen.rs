@@ -100,8 +100,10 @@ pub struct Counts {
     pub early_orders: u8,
     /// Failures of its user.
     pub failures_of_user: u8,
-    /// Failures from its address or under its fingerprint, whichever is more.
-    pub failures_of_place: u8,
+    /// Failures from its address.
+    pub failures_from_address: u8,
+    /// Failures under its fingerprint.
+    pub failures_on_fingerprint: u8,
 }
 
 /// The tables.
@@ -202,14 +204,13 @@ impl Counts {
     fn of_address(&mut self, word: u64) {
         self.users_on_address = USERS_ON_ADDRESS.count(word);
         self.kinds_on_address = KINDS_ON_ADDRESS.count(word);
-        self.failures_of_place = FAILURES_FROM_ADDRESS.get(word) as u8;
+        self.failures_from_address = FAILURES_FROM_ADDRESS.get(word) as u8;
     }
 
     fn of_fingerprint(&mut self, word: u64) {
         self.users_on_fingerprint = USERS_ON_FINGERPRINT.count(word);
         self.kinds_on_fingerprint = KINDS_ON_FINGERPRINT.count(word);
-        self.failures_of_place =
-            self.failures_of_place.max(FAILURES_ON_FINGERPRINT.get(word) as u8);
+        self.failures_on_fingerprint = FAILURES_ON_FINGERPRINT.get(word) as u8;
     }
 
     fn of_user(&mut self, word: u64) {
@@ -222,7 +223,8 @@ impl Counts {
     /// Without what the fingerprint alone is blamed for.
     #[must_use]
     pub fn without_fingerprint(self) -> Self {
-        Self { users_on_fingerprint: 0, kinds_on_fingerprint: 0, ..self }
+        let (users_on_fingerprint, kinds_on_fingerprint, failures_on_fingerprint) = (0, 0, 0);
+        Self { users_on_fingerprint, kinds_on_fingerprint, failures_on_fingerprint, ..self }
     }
 }
 

@@ -10,6 +10,11 @@ fn weights() -> Weights {
     Weights::new(&config::score::Score::default())
 }
 
+/// Those that a shop sets whose page sends fingerprints and solves challenges.
+fn strict() -> Weights {
+    Weights { challenge_above: 60, refuse_above: 100, ..weights() }
+}
+
 /// A browser of somebody who uses the page, alone on their address.
 fn honest() -> Signals {
     let heads = Heads { page: Page::Used, ..Heads::default() };
@@ -36,7 +41,7 @@ fn an_honest_browser_has_no_points() {
 type Change = fn(&mut Signals);
 
 /// A change of the signals, the points that it gives and their one reason.
-const EDGES: [(Change, u16, &str); 22] = [
+const EDGES: [(Change, u16, &str); 24] = [
     (|s| s.heads.no_user_agent = true, 10, "no_user_agent"),
     (|s| s.heads.no_accept_language = true, 10, "no_accept_language"),
     (|s| s.heads.odd = true, 15, "odd_headers"),
@@ -57,8 +62,10 @@ const EDGES: [(Change, u16, &str); 22] = [
     (|s| s.seen.early_orders = 3, 10, "before_opening"),
     (|s| s.seen.failures_of_user = 2, 0, ""),
     (|s| s.seen.failures_of_user = 3, 15, "failed_before"),
-    (|s| s.seen.failures_of_place = 15, 0, ""),
-    (|s| s.seen.failures_of_place = 16, 15, "failed_before"),
+    (|s| s.seen.failures_from_address = 15, 0, ""),
+    (|s| s.seen.failures_from_address = 16, 15, "failed_before"),
+    (|s| s.seen.failures_on_fingerprint = 15, 0, ""),
+    (|s| s.seen.failures_on_fingerprint = 16, 15, "failed_before"),
 ];
 
 #[test]
@@ -102,25 +109,34 @@ fn nobody_is_challenged_for_one_reason_or_for_being_a_plain_script() {
     script(&mut signals);
     let plain = score(&signals, &weights);
     assert_eq!((plain.points, weights.verdict(plain)), (55, Verdict::Pass));
+    assert_eq!(strict().verdict(plain), Verdict::Pass);
     // A carrier's address, of a shop whose page sends neither fingerprint nor signals.
     let carrier = Signals {
         no_fingerprint: true,
         seen: Counts { users_on_address: 175, kinds_on_address: 30, ..Counts::default() },
         ..Signals::default()
     };
-    assert_eq!(weights.verdict(score(&carrier, &weights)), Verdict::Pass);
+    assert_eq!(strict().verdict(score(&carrier, &weights)), Verdict::Pass);
+    // The same of an app whose requests are all alike and say nothing.
+    let app = Signals {
+        heads: signals.heads,
+        seen: Counts { kinds_on_address: 1, ..carrier.seen },
+        ..carrier
+    };
+    let app = score(&app, &weights);
+    assert_eq!((app.points, weights.verdict(app)), (90, Verdict::Pass));
     // A phone model whose devices all have one fingerprint.
     let model = Signals {
         seen: Counts { users_on_fingerprint: 133, kinds_on_fingerprint: 2, ..Counts::default() },
         ..Signals::default()
     };
-    assert_eq!(weights.verdict(score(&model, &weights)), Verdict::Pass);
+    assert_eq!(strict().verdict(score(&model, &weights)), Verdict::Pass);
 }
 
 /// A farm on one address gains nothing by dropping or changing its fingerprint: it is challenged all the same.
 #[test]
 fn a_farm_is_challenged_with_its_fingerprint_without_it_and_with_many() {
-    let weights = weights();
+    let weights = strict();
     let mut farm = Signals {
         seen: Counts { users_on_address: 100, kinds_on_address: 1, ..Counts::default() },
         ..Signals::default()
@@ -131,6 +147,19 @@ fn a_farm_is_challenged_with_its_fingerprint_without_it_and_with_many() {
     farm.no_fingerprint = false;
     farm.seen.users_on_fingerprint = 100;
     assert_eq!(weights.verdict(score(&farm, &weights)), Verdict::Refuse, "one for all");
+    assert_eq!(super::tests::weights().verdict(score(&farm, &weights)), Verdict::Challenge);
+}
+
+#[test]
+fn one_who_fails_among_many_speaks_against_nobody_else() {
+    let at = |users, failures| {
+        of(|s| {
+            s.seen.kinds_on_address = users;
+            (s.seen.users_on_address, s.seen.failures_from_address) = (users, failures);
+        })
+    };
+    assert_eq!(at(16, 17), (15, vec!["failed_before"]));
+    assert_eq!(at(17, 17), (0, vec![]));
 }
 
 #[test]
@@ -148,8 +177,8 @@ fn a_page_takes_away_its_own_points_and_no_more() {
 fn thresholds_are_points_that_still_pass() {
     let weights = weights();
     let verdict = |points| weights.verdict(Score { points, ..Score::default() });
-    assert_eq!([verdict(60), verdict(61)], [Verdict::Pass, Verdict::Challenge]);
-    assert_eq!([verdict(100), verdict(101)], [Verdict::Challenge, Verdict::Refuse]);
+    assert_eq!([verdict(90), verdict(91)], [Verdict::Pass, Verdict::Challenge]);
+    assert_eq!([verdict(150), verdict(151)], [Verdict::Challenge, Verdict::Refuse]);
     assert_eq!(verdict(u16::MAX), Verdict::Refuse);
 }
 
@@ -170,7 +199,7 @@ fn every_reason_has_a_word_a_bit_and_a_key_of_its_own() {
 
 fn counts() -> impl Strategy<Value = Counts> {
     let many = (0u16..200, 0u16..60, 0u16..140, 0u16..60, 0u16..23);
-    let few = (0u8..8, 0u8..8, 0u8..16, 0u8..64);
+    let few = (0u8..8, 0u8..8, 0u8..16, 0u8..64, 0u8..64);
     (many, few).prop_map(|(many, few)| Counts {
         users_on_address: many.0,
         kinds_on_address: many.1,
@@ -180,7 +209,8 @@ fn counts() -> impl Strategy<Value = Counts> {
         regular_intervals: few.0,
         early_orders: few.1,
         failures_of_user: few.2,
-        failures_of_place: few.3,
+        failures_from_address: few.3,
+        failures_on_fingerprint: few.4,
     })
 }
 
@@ -207,6 +237,9 @@ proptest! {
 
     #[test]
     fn more_of_anything_is_never_fewer_points(signals in signals(), more in counts()) {
+        // More users excuse failures from their place: those are left out.
+        let seen = Counts { failures_from_address: 0, failures_on_fingerprint: 0, ..signals.seen };
+        let signals = Signals { seen, ..signals };
         let mut worse = signals;
         let seen = &mut worse.seen;
         seen.users_on_fingerprint += more.users_on_fingerprint;

@@ -187,9 +187,11 @@ fn a_farm_on_one_address_is_found_whatever_its_fingerprints() {
     for fingerprint in
         [|n: usize| Some(format!("device-{n}")), |_| Some("one".to_owned()), |_| None]
     {
-        let mut world = World::new(&config());
+        let mut config = config();
+        (config.score.challenge_above, config.score.refuse_above) = (60, 100);
+        let mut world = World::new(&config);
         let mut asked = 0;
-        for n in 0..120 {
+        for n in 0..200 {
             let draft = world.browser(&format!("bot-{n}"), "k").with(|draft| {
                 draft.lines.retain(|(name, _)| *name != "x-device-fingerprint");
                 let fingerprint = fingerprint(n).map(|text| ("x-device-fingerprint", text));
@@ -211,7 +213,9 @@ fn a_farm_on_one_address_is_found_whatever_its_fingerprints() {
 
 #[test]
 fn an_operator_excuses_a_user_an_address_and_what_a_fingerprint_is_blamed_for() {
-    let mut world = World::new(&strict());
+    let mut config = strict();
+    config.score.refuse_above = 1_000;
+    let mut world = World::new(&config);
     let until_ms = world.now.unix_ms + 1_000;
     let allow = |target| ControlChange::AllowSet { target, until_ms, reason: "false".to_owned() };
     let script = world.script("bob", "k-1");
@@ -236,14 +240,20 @@ fn an_operator_excuses_a_user_an_address_and_what_a_fingerprint_is_blamed_for() 
         .clone()
         .with(|draft| draft.lines.retain(|line| !BROWSER.iter().any(|b| b.0 == line.0)));
     for draft in &drafts {
+        world.wait_ms(200);
         let _ = world.order(draft);
     }
+    world.wait_ms(1_000);
     let asked = world.asked(&last);
     assert!(asked.score.reasons.has(Reason::UsersOnFingerprint), "{asked:?}");
     let fingerprint = world.guard.block_key().fingerprint(b"farm");
     world.control(vec![allow(fingerprint)]);
-    // 16 and more users on the address: that reason stays.
-    assert_eq!(world.order(&last).map(|o| o.scored.score.points).unwrap_or(25), 25);
+    let asked = world.asked(&last);
+    assert!(!asked.score.reasons.has(Reason::UsersOnFingerprint), "{asked:?}");
+    assert!(
+        asked.score.reasons.has(Reason::AlikeOnAddress),
+        "that of its address stays: {asked:?}"
+    );
     assert!(world.refusal(&last_script).is_some(), "a script stays one");
 }
 

@@ -335,11 +335,7 @@ impl Prepared {
 ///
 /// # Errors
 /// Valgrind fails.
-pub fn instructions(
-    known: bool,
-    around: Around,
-    sender: Sender,
-) -> anyhow::Result<Option<f64>> {
+pub fn instructions(known: bool, around: Around, sender: Sender) -> anyhow::Result<Option<f64>> {
     let count = |refusals: usize| {
         let number = refusals.to_string();
         let known: &[&str] = if known { &["--known"] } else { &[] };

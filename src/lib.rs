@@ -10,7 +10,8 @@
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
-//! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
+//! receipt  trace  siteverify      signed receipts and proofs; a request's id, and the spans of the few sampled;
+//!                                 services of challenges
 //! config  keys  signing  gcra  telemetry  clock  snapshot
 //! chain                           the digest chain of a log
 //! sale/                           the domain; uses nothing

@@ -4,9 +4,9 @@
 //! alone, however strong; nor for being a plain script that behaves (no browser's headers, no fingerprint, no
 //! page, even intervals: 55 points); nor for a whole crowd of those behind one address (90), since an app's
 //! users behind one carrier look just like it. What is challenged is such a crowd that shares a fingerprint
-//! too, or fails, or keeps time. A shop whose page sends fingerprints and solves challenges does better with
-//! 60 and 100: then a farm on one address is challenged whatever it sends, and dropping the fingerprint gains
-//! it nothing.
+//! too, or fails, or keeps time. A shop whose page sends fingerprints and page signals and solves challenges
+//! does better with 50 and 100: then a farm on one address is challenged whatever it sends, and to drop or to
+//! forge the fingerprint gains it nothing.
 
 use serde::Deserialize;
 

@@ -12,7 +12,7 @@ fn weights() -> Weights {
 
 /// Those that a shop sets whose page sends fingerprints and solves challenges.
 fn strict() -> Weights {
-    Weights { challenge_above: 60, refuse_above: 100, ..weights() }
+    Weights { challenge_above: 50, refuse_above: 100, ..weights() }
 }
 
 /// A browser of somebody who uses the page, alone on their address.
@@ -109,7 +109,7 @@ fn nobody_is_challenged_for_one_reason_or_for_being_a_plain_script() {
     script(&mut signals);
     let plain = score(&signals, &weights);
     assert_eq!((plain.points, weights.verdict(plain)), (55, Verdict::Pass));
-    assert_eq!(strict().verdict(plain), Verdict::Pass);
+    assert_eq!(strict().verdict(plain), Verdict::Challenge);
     // A carrier's address, of a shop whose page sends neither fingerprint nor signals.
     let carrier = Signals {
         no_fingerprint: true,
@@ -130,17 +130,18 @@ fn nobody_is_challenged_for_one_reason_or_for_being_a_plain_script() {
         seen: Counts { users_on_fingerprint: 133, kinds_on_fingerprint: 2, ..Counts::default() },
         ..Signals::default()
     };
-    assert_eq!(strict().verdict(score(&model, &weights)), Verdict::Pass);
+    assert_eq!(weights.verdict(score(&model, &weights)), Verdict::Pass);
+    let used = Signals { heads: honest().heads, ..model };
+    assert_eq!(strict().verdict(score(&used, &weights)), Verdict::Pass);
 }
 
 /// A farm on one address gains nothing by dropping or changing its fingerprint: it is challenged all the same.
 #[test]
 fn a_farm_is_challenged_with_its_fingerprint_without_it_and_with_many() {
     let weights = strict();
-    let mut farm = Signals {
-        seen: Counts { users_on_address: 100, kinds_on_address: 1, ..Counts::default() },
-        ..Signals::default()
-    };
+    let seen = Counts { users_on_address: 100, kinds_on_address: 1, ..Counts::default() };
+    // It forges how its page was used, too.
+    let mut farm = Signals { seen, ..honest() };
     assert_eq!(weights.verdict(score(&farm, &weights)), Verdict::Challenge, "one for each user");
     farm.no_fingerprint = true;
     assert_eq!(weights.verdict(score(&farm, &weights)), Verdict::Challenge, "none");

@@ -188,7 +188,7 @@ fn a_farm_on_one_address_is_found_whatever_its_fingerprints() {
         [|n: usize| Some(format!("device-{n}")), |_| Some("one".to_owned()), |_| None]
     {
         let mut config = config();
-        (config.score.challenge_above, config.score.refuse_above) = (60, 100);
+        (config.score.challenge_above, config.score.refuse_above) = (50, 100);
         let mut world = World::new(&config);
         let mut asked = 0;
         for n in 0..200 {
@@ -216,7 +216,7 @@ fn an_operator_excuses_a_user_an_address_and_what_a_fingerprint_is_blamed_for() 
     let mut config = strict();
     config.score.refuse_above = 1_000;
     let mut world = World::new(&config);
-    let until_ms = world.now.unix_ms + 1_000;
+    let until_ms = world.now.unix_ms + 3_600_000;
     let allow = |target| ControlChange::AllowSet { target, until_ms, reason: "false".to_owned() };
     let script = world.script("bob", "k-1");
     assert_eq!(world.asked(&script).score.points, 30);

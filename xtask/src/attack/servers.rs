@@ -131,7 +131,7 @@ const SCORED_KEYS: &str = "
 [http]
 trusted_proxies = [\"127.9.0.0/16\"]
 [score]
-challenge_above = 60
+challenge_above = 50
 refuse_above = 100
 ";
 

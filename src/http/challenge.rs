@@ -1,6 +1,7 @@
 //! Challenges from outside: `GET /challenge`, for a page that solves one before it orders, and the service that
 //! is asked about those that are not our own.
 
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use serde::Deserialize;
 
 use super::code::Code;
@@ -13,6 +14,17 @@ use crate::config::challenge::Provider;
 use crate::guard::challenge::Fault;
 use crate::guard::{Now, OrderRequest, Proof, Refused};
 use crate::siteverify::Verified;
+
+/// What a page solves our own challenges with.
+const SCRIPT: &[u8] = include_bytes!("challenge/challenge.js");
+
+/// `GET /challenge.js`.
+pub fn script() -> Coded {
+    reply::json(Code::Ok, SCRIPT)
+        .with(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"))
+        .with(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"))
+        .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -164,12 +164,13 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         ("POST", ["orders", id, "cancel"]) => orders::cancel(thread, received, id).await,
         ("GET", ["products", id]) => products::show(thread, received, id),
         ("GET", ["challenge"]) => challenge::show(thread, received).not_stored(),
+        ("GET", ["challenge.js"]) => challenge::script(),
         ("GET", ["livez"]) => health::livez(),
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
         ("GET", ["openapi.json"]) => openapi(thread, received),
         ("GET", [".well-known", "flux-gate-keys.json"]) => keys::show(thread, received),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
-        (_, ["orders" | "challenge" | "livez" | "readyz" | "openapi.json"])
+        (_, ["orders" | "challenge" | "challenge.js" | "livez" | "readyz" | "openapi.json"])
         | (_, ["orders" | "products", _])
         | (_, [".well-known", "flux-gate-keys.json"]) => other_method(thread, "GET"),
         _ => thread.prepared.problem(Code::NotFound),

@@ -39,6 +39,8 @@ roles = ["order", "session"]
 pub struct Node {
     pub public: SocketAddr,
     pub operator: SocketAddr,
+    /// Id and secret of its API client.
+    pub client: (&'static str, &'static str),
 }
 
 /// A shopper with a session.
@@ -72,7 +74,7 @@ impl Node {
     }
 
     pub fn shopper(&self, user: &str) -> Shopper {
-        let (id, secret) = ("shop".to_owned(), "shop-secret-0123456789abcdef".to_owned());
+        let (id, secret) = (self.client.0.to_owned(), self.client.1.to_owned());
         let draft = Draft::new("POST", "/session", format!(r#"{{"userId":"{user}"}}"#))
             .set("content-type", "application/json")
             .sign(&Signer::Client { id, secret }, unix_ms());
@@ -137,6 +139,11 @@ struct Gate {
     dir: TempDir,
 }
 
+fn node_of(server: &Server) -> Node {
+    let client = ("shop", "shop-secret-0123456789abcdef");
+    Node { public: server.public, operator: server.operator, client }
+}
+
 impl Gate {
     fn start(config: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -149,7 +156,7 @@ impl Gate {
     }
 
     fn node(&self) -> Node {
-        Node { public: self.server.public, operator: self.server.operator }
+        node_of(&self.server)
     }
 
     /// The lines of the trail of these kinds, once the node has stopped.
@@ -324,6 +331,9 @@ fn a_challenge_is_for_whoever_holds_a_pass_and_names_an_order() {
     assert_eq!(node.challenge(tail, "?product=phone&key=k").summary(), "401 unauthorized");
     let anyone = send(node.public, &Draft::new("GET", "/challenge?product=phone&key=k", ""));
     assert_eq!(anyone.summary(), "401 unauthorized");
+    let script = send(node.public, &Draft::new("GET", "/challenge.js", ""));
+    assert_eq!(script.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert!(script.text().contains("fluxChallenge"));
     let post = Draft::new("POST", "/challenge?product=phone&key=k", "{}");
     assert_eq!(send(node.public, &post).summary(), "405 method_not_allowed");
 }
@@ -386,7 +396,7 @@ fn an_operator_lifts_a_false_positive_at_once_and_turns_the_score_off() {
     let config = format!("[score]\nchallenge_above = 10\nrefuse_above = 20\n{REST}");
     let program = env!("CARGO_BIN_EXE_flux-gate").as_ref();
     let server = Server::start(program, &dir.path().join("store"), &config).unwrap();
-    let node = Node { public: server.public, operator: server.operator };
+    let node = node_of(&server);
     assert_eq!(node.operator("GET", "/admin/score", "", "x").json()["enabled"], false);
 }
 

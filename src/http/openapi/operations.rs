@@ -248,6 +248,13 @@ const OPERATIONS: &[Operation] = &[
         ..NOTHING
     },
     Operation {
+        id: "challengeScript",
+        path: "/challenge.js",
+        summary: "What solves challenges in a worker of a page: window.fluxChallenge(problem)",
+        answers: &[Answer::Text { code: Code::Ok, example: "\"use strict\";" }],
+        ..NOTHING
+    },
+    Operation {
         id: "feed",
         path: "/orders",
         summary: "Accepted and reversed orders in log order, at least once: come again with `next`",

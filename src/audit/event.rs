@@ -61,7 +61,7 @@ pub enum RefusalKind {
     ChallengeRequired,
     /// A script, in all likelihood.
     ScoreRefused,
-    /// One that solved its challenge, and was let in.
+    /// One that solved its challenge, or could not be checked by a service (its detail says so), and was let in.
     ChallengeSolved,
     /// An accepted order's request, sent again with its key: a retry or a replay, nobody can tell.
     Repeated,

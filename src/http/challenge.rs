@@ -73,6 +73,9 @@ pub async fn settle(
                     Verified::Failed => Some(Fault::ServiceFailed),
                     Verified::Excused => {
                         thread.counters.challenges.fault(Fault::ServiceFailed);
+                        let (score, why) = (order.scored.score, Fault::ServiceFailed.word());
+                        let kind = RefusalKind::ChallengeSolved;
+                        trail::scored(thread, received, kind, why, Some(score));
                         return Ok(());
                     }
                 },

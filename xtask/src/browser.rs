@@ -44,9 +44,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     prepare(&dir)?;
     let store = TempDir::with_prefix("flux-gate-browser-")?;
     let config = format!("{CONFIG}\n{}", people());
-    let start = |name: &str, config: &str| {
-        Server::start(&program()?, &store.path().join(name), config)
-    };
+    let start =
+        |name: &str, config: &str| Server::start(&program()?, &store.path().join(name), config);
     let server = start("one", &config)?;
     let strict = start("strict", &format!("{config}\n{STRICT}"))?;
     let mut playwright = Command::new("npx");

@@ -20,7 +20,8 @@ use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
 /// What check 11 came to, for an order that passed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scored {
-    /// Its score; nothing where it was not scored.
+    /// Its score: nothing where it was not scored, and without the reasons that cost most to find where they
+    /// could not have brought it above the threshold.
     pub score: Score,
     /// Whether it cost a challenge.
     pub proof: Proof,
@@ -113,7 +114,7 @@ impl Guard {
         }
         let sender =
             Sender { address: place.address, fingerprint: place.fingerprint, buyer: *buyer };
-        let heads = Heads::of(request.headers);
+        let heads = Heads::quick(request.headers);
         let mut seen =
             bots.seen.order(&sender, heads.kind, order_id.as_bytes()[15], now.monotonic_us);
         let allowed = &live.allowed;
@@ -129,6 +130,13 @@ impl Guard {
             }
         }
         let signals = Signals { heads, no_fingerprint: place.fingerprint.is_none(), seen };
+        let quick = score(&signals, &bots.weights);
+        let most = quick.points.saturating_add(bots.weights.incomplete_max());
+        if most <= bots.weights.challenge_above.min(bots.weights.refuse_above) {
+            return Ok(Scored { score: quick, proof: Proof::NotAsked });
+        }
+        let mut signals = signals;
+        signals.heads.complete(request.headers);
         let score = score(&signals, &bots.weights);
         match bots.weights.verdict(score) {
             Verdict::Pass => Ok(Scored { score, proof: Proof::NotAsked }),

@@ -185,6 +185,12 @@ impl Weights {
         }
     }
 
+    /// What [`Heads::complete`](heads::Heads::complete) can add to a score at most.
+    pub fn incomplete_max(&self) -> u16 {
+        let of = |reason: Reason| self.points[reason as usize];
+        of(Reason::OddHeaders).saturating_add(of(Reason::PageUnused))
+    }
+
     /// What a score comes to.
     pub fn verdict(&self, score: Score) -> Verdict {
         if score.points > self.refuse_above {

@@ -148,7 +148,7 @@ fn no_field_of_the_salt_can_be_changed(#[case] from: &str, #[case] to: &str) {
 #[case::no_challenge("challenge", json!(""), Fault::Malformed)]
 #[case::salt("salt", json!("a".repeat(161)), Fault::Malformed)]
 #[case::more("extra", json!(1), Fault::Malformed)]
-#[case::test("test", json!(true), Fault::Malformed)]
+#[case::mock("test", json!(true), Fault::Malformed)]
 fn every_other_value_is_refused(#[case] name: &str, #[case] value: Value, #[case] fault: Fault) {
     let mut solution = solve(&challenges().issue(&order_id(1), small(), NOW_MS));
     solution[name] = value;

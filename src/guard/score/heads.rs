@@ -38,24 +38,41 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Reads them.
+    /// Reads them all.
     pub fn of(headers: &HeaderMap) -> Self {
-        let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
-        let agent = bytes(&header::USER_AGENT).unwrap_or_default();
-        let language = bytes(&header::ACCEPT_LANGUAGE).unwrap_or_default();
-        let platform = bytes(&SEC_CH_UA_PLATFORM);
-        let is_browser = agent.starts_with(b"Mozilla/");
-        let odd = agent.len() > AGENT_BYTES_MAX
-            || is_browser && !headers.contains_key(header::ACCEPT)
-            || platform.is_some_and(|platform| contradicts(platform, agent));
+        let mut heads = Self::quick(headers);
+        heads.complete(headers);
+        heads
+    }
+
+    /// Reads what costs little. What is left out is as with an honest browser; [`Heads::complete`] reads it.
+    pub fn quick(headers: &HeaderMap) -> Self {
+        let agent = bytes(headers, &header::USER_AGENT);
+        let language = bytes(headers, &header::ACCEPT_LANGUAGE);
         Self {
             no_user_agent: agent.is_empty(),
             no_accept_language: language.is_empty(),
-            odd,
-            page: bytes(&X_PAGE_SIGNALS).map_or(Page::Unused, page),
+            odd: false,
+            page: Page::Used,
             kind: kind(agent, language),
         }
     }
+
+    /// Reads the rest: whether they are odd, and how the page was used.
+    pub fn complete(&mut self, headers: &HeaderMap) {
+        let agent = bytes(headers, &header::USER_AGENT);
+        let platform = bytes(headers, &SEC_CH_UA_PLATFORM);
+        let is_browser = agent.starts_with(b"Mozilla/");
+        self.odd = agent.len() > AGENT_BYTES_MAX
+            || is_browser && !headers.contains_key(header::ACCEPT)
+            || contradicts(platform, agent);
+        self.page = page(bytes(headers, &X_PAGE_SIGNALS));
+    }
+}
+
+/// The first header of this name, or nothing.
+fn bytes<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a [u8] {
+    headers.get(name).map(http::HeaderValue::as_bytes).unwrap_or_default()
 }
 
 /// Whether the platform of the client hints is another than that of the `user-agent`. Of a platform that is
@@ -75,18 +92,31 @@ fn contradicts(platform: &[u8], agent: &[u8]) -> bool {
 
 /// Not keyed: to make two kinds look like one gains nothing over sending one.
 fn kind(agent: &[u8], language: &[u8]) -> u64 {
-    let mut kind = ((agent.len() as u64) << 32) | language.len() as u64;
-    for part in [agent, language] {
-        let (words, rest) = part[..part.len().min(AGENT_BYTES_MAX)].as_chunks::<8>();
-        for word in words {
-            kind = (kind ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            kind ^= kind >> 32;
-        }
-        for byte in rest {
-            kind = (kind ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+    let lengths = ((agent.len() as u64) << 32) | language.len() as u64;
+    let agent = &agent[..agent.len().min(AGENT_BYTES_MAX)];
+    let language = &language[..language.len().min(AGENT_BYTES_MAX)];
+    mixed(folded(language, folded(agent, lengths)))
+}
+
+/// Takes bytes into a number, 16 at a time: the last 16 overlap those before, and fewer are filled with zeros
+/// (their length is told apart by the caller).
+fn folded(bytes: &[u8], mut number: u64) -> u64 {
+    let mut fold = |chunk: &[u8; 16]| {
+        let word = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("8 of 16 bytes"));
+        let (low, high) = (word(&chunk[..8]), word(&chunk[8..]));
+        let product = u128::from(low ^ number ^ 0x9e37_79b9_7f4a_7c15)
+            * u128::from(high ^ 0xe703_7ed1_a0b4_28db);
+        number = (product as u64) ^ ((product >> 64) as u64);
+    };
+    if let Some(last) = bytes.last_chunk::<16>() {
+        bytes.as_chunks::<16>().0.iter().for_each(&mut fold);
+        fold(last);
+    } else {
+        let mut filled = [0; 16];
+        filled[..bytes.len()].copy_from_slice(bytes);
+        fold(&filled);
     }
-    mixed(kind)
+    number
 }
 
 /// Reads `t=<ms that the page was open>;p=<pointer moves>;k=<keys>;s=<scrolls or touches>`: each at most once,
@@ -196,8 +226,17 @@ mod tests {
         for (index, kind) in kinds.iter().enumerate() {
             assert!(!kinds[..index].contains(kind));
         }
-        // What moves from one to the other is another kind.
+        // What moves from one to the other is another kind, as is a change of any byte.
         assert_ne!(of("abcdefgh", "i", ""), of("abcdefg", "hi", ""));
+        let long = CHROME.as_bytes();
+        for at in 0..long.len() {
+            let mut other = long.to_vec();
+            other[at] ^= 1;
+            assert_ne!(kind(&other, b"de"), kind(long, b"de"), "byte {at}");
+        }
+        let lengths: std::collections::HashSet<u64> =
+            (0..=long.len()).map(|length| kind(&long[..length], b"de")).collect();
+        assert_eq!(lengths.len(), long.len() + 1);
     }
 
     #[rstest]

@@ -249,13 +249,13 @@ struct PerSecond {
 impl PerSecond {
     /// Counts one.
     fn count(&self, now_us: u64) -> u32 {
-        let second = now_us / 1_000_000 & u64::from(u32::MAX);
+        let second = (now_us / 1_000_000) & u64::from(u32::MAX);
         let this = self.this.load(Ordering::Relaxed);
         let count = if this >> 32 == second {
             (self.this.fetch_add(1, Ordering::Relaxed) + 1) as u32
         } else {
             let order = Ordering::Relaxed;
-            if self.this.compare_exchange(this, second << 32 | 1, order, order).is_ok() {
+            if self.this.compare_exchange(this, (second << 32) | 1, order, order).is_ok() {
                 let was_last = (this >> 32) + 1 == second;
                 self.last.store(if was_last { this as u32 } else { 0 }, order);
             }

@@ -64,7 +64,7 @@ impl Heads {
         let platform = bytes(headers, &SEC_CH_UA_PLATFORM);
         let is_browser = agent.starts_with(b"Mozilla/");
         self.odd = agent.len() > AGENT_BYTES_MAX
-            || is_browser && !headers.contains_key(header::ACCEPT)
+            || (is_browser && !headers.contains_key(header::ACCEPT))
             || contradicts(platform, agent);
         self.page = page(bytes(headers, &X_PAGE_SIGNALS));
     }

@@ -60,7 +60,7 @@ impl Field {
     }
 
     fn set(self, word: &mut u64, value: u64) {
-        *word = *word & !(self.max() << self.shift) | (value & self.max()) << self.shift;
+        *word = (*word & !(self.max() << self.shift)) | ((value & self.max()) << self.shift);
     }
 
     /// One more, up to what fits.

@@ -80,7 +80,7 @@ mod tests {
             let mut squares = 0.0;
             for run in 0..1_000u64 {
                 let word =
-                    (0..count).fold(0, |word, n| sketch.with(word, mixed(run << 32 | (n + 1))));
+                    (0..count).fold(0, |word, n| sketch.with(word, mixed((run << 32) | (n + 1))));
                 let told = f64::from(sketch.count(word));
                 squares += ((told - count as f64) / count as f64).powi(2);
                 assert_eq!(word & 7, 0, "nothing beside the field is touched");

@@ -26,6 +26,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::log::sqlite::StartError as LogError;
 use crate::log::{Observer, OrderLog};
 use crate::receipt::Issuer;
+use crate::siteverify::{Siteverify, SiteverifyError};
 use crate::trace::{Tracer, TracesError};
 
 #[cfg(feature = "distributed")]
@@ -77,6 +78,9 @@ pub enum StartError {
     /// The thread that writes the evidence.
     #[error("the evidence could not be started: {0}")]
     Evidence(#[from] std::io::Error),
+    /// The way to the service of challenges.
+    #[error(transparent)]
+    Challenges(#[from] SiteverifyError),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -146,6 +150,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let guard = Arc::new(guard);
 
     let tracer = Tracer::start(&config.traces, "node", &clock)?;
+    let siteverify = Siteverify::new(&config.challenge)?;
     let receipts = issuer(&config)?;
     let Parts { gate, log, ledger, live, erasures, erased_again } =
         parts(&config, &identity, &guard, &clock, receipts.clone())?;
@@ -169,6 +174,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         evidence,
         erasures,
         receipts,
+        siteverify,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
         random,

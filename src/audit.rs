@@ -38,7 +38,7 @@ pub mod store;
 pub mod verify;
 mod writer;
 
-pub use event::{Kind, Noted, RefusalKind};
+pub use event::{Kind, Noted, RefusalKind, Scored};
 pub use store::{DIRECTORY, Limits, StoreError};
 
 use flood::{Source, Tally};

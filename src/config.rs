@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 pub use crate::sale::OperatorRole;
 
+pub mod challenge;
 pub mod check;
 mod entry;
 pub mod env;
@@ -22,6 +23,7 @@ pub mod print;
 pub mod privacy;
 pub mod problem;
 pub mod schema;
+pub mod score;
 pub mod stores;
 pub mod traces;
 
@@ -69,6 +71,10 @@ pub struct Config {
     pub log: LogOutput,
     /// Traces.
     pub traces: traces::Traces,
+    /// The bot score.
+    pub score: score::Score,
+    /// Challenges.
+    pub challenge: challenge::Challenge,
 }
 
 /// The public listener and the limits of its connections.

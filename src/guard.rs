@@ -1,9 +1,9 @@
 //! The guard: who asks, with which intact request, how often.
 //!
-//! [`Guard::order`] is checks 2 to 10 of the table "What a request to `POST /order` passes" in
+//! [`Guard::order`] is checks 2 to 11 of the table "What a request to `POST /order` passes" in
 //! `docs/ARCHITECTURE.md`, in its order: a request that is wrong in two ways gets the earlier refusal. Check
-//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s. Check 11 (bot score) and the
-//! waiting room's part of check 9 are not built yet; their places are marked.
+//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s. The waiting room's part of check 9 is
+//! not built yet; its place is marked.
 //!
 //! A passing order costs two HMACs (its signature, its id), one parse of its body and no allocation, once
 //! its pass or user is in the thread's [`PassCache`]. Expected refusals are values ([`Refusal`]); nothing
@@ -23,7 +23,9 @@ use crate::signing::SignedParts;
 
 mod blocks;
 pub mod body;
+mod bots;
 mod cache;
+pub mod challenge;
 pub mod client_ip;
 pub mod clients;
 pub mod headers;
@@ -34,26 +36,29 @@ mod mac;
 pub mod pass;
 mod refusal;
 mod request;
+pub mod score;
 mod session;
 mod table;
 
+pub use bots::{Proof, Scored};
 pub use cache::PassCache;
 pub use clients::{ClientError, Roles};
 pub use limits::RateStatus;
 pub use mac::Mac;
 pub use pass::{PassId, PassKeys, PassKeysError};
-pub use refusal::{FieldError, Forbidden, Refusal, Refused};
+pub use refusal::{Asked, FieldError, Forbidden, Refusal, Refused};
 pub use request::{Caller, CallerKind, Now, OrderRequest, Request};
 pub use session::OpenedSession;
 
 use blocks::Blocks;
+use bots::Bots;
 use cache::KnownPass;
 use client_ip::TrustedProxies;
 use clients::{ApiClient, Clients};
 use headers::Credentials;
 use jwt::{JwtError, JwtIssuers};
 use limits::{Entered, Limits, Over};
-use live::{BlockKey, Effective, LiveBlocks};
+use live::{BlockKey, Effective, LiveAllows, LiveBlocks};
 use table::KeyedHash;
 
 /// Why the guard cannot be built from the configuration. Never holds a secret.
@@ -81,6 +86,7 @@ pub struct Guard {
     proxies: TrustedProxies,
     blocks: Blocks,
     live_blocks: ArcSwap<LiveBlocks>,
+    live_allows: ArcSwap<LiveAllows>,
     block_key: BlockKey,
     limits: Limits,
     clients: Clients,
@@ -89,6 +95,7 @@ pub struct Guard {
     pass_lifetime_ms: u64,
     identity: Arc<IdentityKeys>,
     hash: KeyedHash,
+    bots: Bots,
 }
 
 /// Who a request is from, before its signature is checked.
@@ -124,6 +131,8 @@ impl Guard {
             proxies: TrustedProxies::new(&config.http.trusted_proxies),
             blocks: Blocks::new(&config.blocks).map_err(GuardError::BlockedUser)?,
             live_blocks: ArcSwap::default(),
+            live_allows: ArcSwap::default(),
+            bots: Bots::new(config, &identity),
             block_key: BlockKey::new(identity.block_seed()),
             limits: Limits::new(
                 &Effective::configured(&config.limits),
@@ -140,10 +149,11 @@ impl Guard {
         })
     }
 
-    /// Other limits, and other blocks beside the configured ones, from now on.
-    pub fn set_live(&self, effective: &Effective, blocks: LiveBlocks) {
+    /// Other limits, other blocks beside the configured ones, and others who are not scored, from now on.
+    pub fn set_live(&self, effective: &Effective, blocks: LiveBlocks, allows: LiveAllows) {
         self.limits.set(effective);
         self.live_blocks.store(Arc::new(blocks));
+        self.live_allows.store(Arc::new(allows));
     }
 
     /// Makes pseudonyms of those who are blocked.
@@ -156,7 +166,7 @@ impl Guard {
         PassCache::new(self.hash)
     }
 
-    /// Checks 2 to 10 of `POST /order`.
+    /// Checks 2 to 11 of `POST /order`.
     ///
     /// # Errors
     /// The refusal of the first check that the request does not pass.
@@ -170,12 +180,16 @@ impl Guard {
         // 2 and 3: blocked address or fingerprint; rate of address, fingerprint and node.
         let entered = self.enter(request, now)?;
         let at_door = |refusal| Refused { refusal, rate: entered.status };
+        let stranger = |refusal| {
+            self.failed_at(entered.place, now);
+            at_door(refusal)
+        };
         // 4: who.
-        let who = self.who(passes, request, now).map_err(at_door)?;
+        let who = self.who(passes, request, now).map_err(stranger)?;
         // 5: the request's time.
         let time = headers::request_time(request.headers, now.unix_ms).map_err(at_door)?;
         // 6: the signature. From here on the request counts against somebody known, not its address.
-        check_signature(who.keys(), request, time).map_err(at_door)?;
+        check_signature(who.keys(), request, time).map_err(stranger)?;
         self.limits.refund(&entered);
         let count = |refusal| self.count_refused(&who, refusal, now);
         // 7: the idempotency key.
@@ -196,14 +210,18 @@ impl Guard {
             }
         };
         let rate = self.limits.order(&buyer, &key, now.monotonic_us).map_err(slow_down)?;
-        // 11: the bot score: here, and not for API clients.
         let order_id = self.identity.order_id(&product, &buyer, &key);
         // A shop's backend orders for many from one address: it counts as the client that it is.
-        let origin = match caller_kind {
-            CallerKind::Shopper => entered.origin,
-            CallerKind::Client => Origin::default(),
+        let (origin, scored) = match caller_kind {
+            CallerKind::Shopper => {
+                // 11: the bot score, and the challenge that it may cost.
+                let order = (&buyer, &user, &order_id);
+                let scored = self.check_bot(request, entered.place, order, now);
+                (entered.origin, scored.map_err(|refusal| Refused { refusal, rate })?)
+            }
+            CallerKind::Client => (Origin::default(), Scored::default()),
         };
-        Ok(OrderRequest { product, user, buyer, key, order_id, caller_kind, origin, rate })
+        Ok(OrderRequest { product, user, buyer, key, order_id, caller_kind, origin, scored, rate })
     }
 
     /// Checks 2 to 6 for the other calls of somebody known, which then count against their buyer or API
@@ -323,6 +341,9 @@ impl Guard {
     /// one may be over the rate by it does not change the answer.
     fn count_refused(&self, who: &Who<'_>, refusal: Refusal, now: Now) -> Refused {
         let rate = self.count(who, now).unwrap_or_else(|over| over.status);
+        if let (Who::Shopper(known), Refusal::Forbidden(Forbidden::OtherUser)) = (who, &refusal) {
+            self.failed(&known.buyer, now);
+        }
         Refused { refusal, rate }
     }
 }

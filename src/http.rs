@@ -9,6 +9,7 @@
 //! - [`trail`]: what goes into the audit trail; [`keys`]: the public keys;
 //! - [`shared`]: what all threads share; [`spans`]: what traces say of a request.
 
+pub mod challenge;
 pub mod code;
 pub mod connection;
 pub mod cors;

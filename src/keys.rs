@@ -71,6 +71,11 @@ impl IdentityKeys {
         hmac::Key::new(hmac::HMAC_SHA256, tag(&self.buyer, "erasures", &[]).as_ref())
     }
 
+    /// The key of challenges: the same on all nodes, so that each takes what another has asked.
+    pub fn challenge_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, tag(&self.order, "challenge-key", &[]).as_ref())
+    }
+
     /// What a sale pins of the two keys.
     pub fn fingerprints(&self) -> &KeyFingerprints {
         &self.fingerprints

@@ -11,7 +11,8 @@
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! evidence/                       who did what at `POST /order` lately, for a day
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
-//! receipt  trace  erasures        signed receipts and proofs; a request's id and spans; the journal of erasures
+//! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
+//! erasures  siteverify            the journal of erasures; services of challenges
 //! config  keys  signing  gcra  telemetry  clock  snapshot
 //! chain                           the digest chain of a log
 //! sale/                           the domain; uses nothing
@@ -40,6 +41,7 @@ pub mod place_order;
 pub mod receipt;
 pub mod sale;
 pub mod signing;
+pub mod siteverify;
 pub mod snapshot;
 pub mod telemetry;
 pub mod trace;

@@ -12,8 +12,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flux_gate::config::load::{Sources, load};
 use flux_gate::config::{JwtAlgorithm, JwtIssuer};
+use flux_gate::guard::challenge::work::Work;
+use flux_gate::guard::challenge::{Challenges, Fault, reads};
 use flux_gate::guard::client_ip::{TrustedProxies, parse_forwarded, parse_hop};
 use flux_gate::guard::jwt::JwtIssuers;
+use flux_gate::guard::score::heads;
 use flux_gate::guard::{Now, PassKeys, body, headers};
 use flux_gate::load::answer::Answer;
 use flux_gate::load::wire::Response;
@@ -38,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("config_toml", config_toml),
     ("config_env", config_env),
     ("load_response", load_response),
+    ("challenge", challenge),
 ];
 
 /// The clock of all targets, in Unix milliseconds.
@@ -74,6 +78,35 @@ pub fn pass_token(bytes: &[u8]) -> bool {
     let Some((pass, _)) = keys.verify(text) else { return false };
     assert_eq!(keys.issue(&pass).0, text, "a pass that was not issued");
     true
+}
+
+/// Solutions of challenges, as JSON and as it is sent, and what a page says of its use: none passes but the
+/// one of the corpus, and what is read is what serde_json reads.
+pub fn challenge(bytes: &[u8]) -> bool {
+    static CHALLENGES: OnceLock<(Challenges, OrderId, serde_json::Value)> = OnceLock::new();
+    let (challenges, order_id, issued) = CHALLENGES.get_or_init(|| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let challenges = Challenges::new(key, 120);
+        let order_id = OrderId::from_random_bytes([7; 16]);
+        let work = Work::of_number(100).expect("a possible work");
+        let issued = challenges.issue(&order_id, work, NOW_MS);
+        let issued = serde_json::to_value(issued).expect("it is JSON");
+        (challenges, order_id, issued)
+    });
+    let _ = heads::page(bytes);
+    let sent = base64::engine::general_purpose::STANDARD.encode(bytes);
+    for solution in [bytes, sent.as_bytes()] {
+        let Ok(work) = challenges.check(solution, order_id, NOW_MS) else { continue };
+        assert!(reads(solution));
+        assert_eq!(work.number_max(), 100);
+        let said: serde_json::Value = serde_json::from_slice(bytes).expect("only JSON passes");
+        for name in ["algorithm", "challenge", "salt"] {
+            assert_eq!(said[name], issued[name], "a challenge that was not issued");
+        }
+    }
+    let checked = challenges.check(sent.as_bytes(), order_id, NOW_MS);
+    assert!(reads(sent.as_bytes()) || matches!(checked, Err(Fault::Malformed)));
+    checked.is_ok()
 }
 
 /// JWTs: none verifies without a good signature, and what its user id may be stays what it may be.

@@ -61,6 +61,12 @@ pub enum RefusalKind {
     MissingRole,
     /// Over the buyer's or the API client's rate.
     SlowDown,
+    /// A script, as it seems: a challenge was asked, or its solution was none.
+    ChallengeRequired,
+    /// A script, in all likelihood.
+    ScoreRefused,
+    /// One that solved its challenge, or could not be checked by a service (its detail says so), and was let in.
+    ChallengeSolved,
     /// An accepted order's request, sent again with its key: a retry or a replay, nobody can tell.
     Repeated,
     /// An operator's call without a valid token.
@@ -82,7 +88,7 @@ impl RefusalKind {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All of them, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Blocked,
         Self::TooManyRequests,
         Self::Unauthenticated,
@@ -93,6 +99,9 @@ impl RefusalKind {
         Self::UserBlocked,
         Self::MissingRole,
         Self::SlowDown,
+        Self::ChallengeRequired,
+        Self::ScoreRefused,
+        Self::ChallengeSolved,
         Self::Repeated,
         Self::BadToken,
         Self::RoleRefused,
@@ -115,6 +124,9 @@ impl RefusalKind {
             Self::UserBlocked => "user_blocked",
             Self::MissingRole => "missing_role",
             Self::SlowDown => "slow_down",
+            Self::ChallengeRequired => "challenge_required",
+            Self::ScoreRefused => "score_refused",
+            Self::ChallengeSolved => "challenge_solved",
             Self::Repeated => "repeated",
             Self::BadToken => "bad_token",
             Self::RoleRefused => "role_refused",
@@ -195,6 +207,17 @@ pub struct Noted {
     pub detail: &'static str,
     /// The operator's or the API client's name, if it is one that we know.
     pub who: Option<Arc<str>>,
+    /// The bot score behind it.
+    pub score: Option<Scored>,
+}
+
+/// A bot score with its reasons.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// In points.
+    pub points: u16,
+    /// Why, of a fixed list.
+    pub reasons: Vec<&'static str>,
 }
 
 #[cfg(test)]

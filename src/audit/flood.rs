@@ -3,7 +3,7 @@
 //! Of each kind at most [`FULL_PER_KIND`] lines a minute, of each source within a kind at most
 //! [`FULL_PER_SOURCE`], so that one loud source does not hide the others; at the minute's end one line a kind
 //! that was more, with its count and its loudest sources. So a minute adds at most [`BYTES_PER_MINUTE_MAX`]
-//! to the trail, whatever comes in; a flood of one kind a fifteenth of it.
+//! to the trail, whatever comes in; a flood of one kind a twentieth of it.
 //!
 //! Sources are counted in a bounded table; those that find no place are counted together.
 
@@ -22,7 +22,7 @@ pub const SOURCES_MAX: usize = 1_024;
 /// Sources that the line of a kind names.
 pub const TOP_SOURCES: usize = 10;
 /// Longest line of a refusal, in bytes.
-pub const REFUSAL_LINE_BYTES_MAX: usize = 640;
+pub const REFUSAL_LINE_BYTES_MAX: usize = 960;
 /// Longest line of a kind's counts, in bytes.
 pub const COUNTS_LINE_BYTES_MAX: usize = 1_200;
 /// What refusals can add to the trail in a minute, in bytes.

@@ -186,6 +186,10 @@ impl Writer {
         if let Some(fingerprint) = &noted.fingerprint {
             put("fingerprint", &self.pseudonyms.fingerprint(fingerprint));
         }
+        if let Some(score) = &noted.score {
+            fields.insert("points".to_owned(), score.points.into());
+            fields.insert("reasons".to_owned(), score.reasons.clone().into());
+        }
         // The line's own time is when it was written down.
         fields.insert("request_at_ms".to_owned(), noted.at_ms.into());
         let _ = self.write(Kind::Refusal(kind), &Value::Object(fields));

@@ -49,6 +49,11 @@ Examples:
   flux-gate incident blocks
   flux-gate incident unblock --address 203.0.113.0/24
   flux-gate incident unblock --id v4-24-0f1e2d3c4b5a6978
+  flux-gate incident allow --user alice-7 --until +1d --reason 'a false positive, ticket 72'
+  flux-gate incident disallow --user alice-7
+  flux-gate incident allows
+  flux-gate incident score off --until +30m --reason 'too many false positives'
+  flux-gate incident score on
   flux-gate incident tighten ip_per_second --to 2 --burst 4 --until +30m --reason flood
   flux-gate incident tighten min_interval_ms --to 1000 --until +30m --reason bots
   flux-gate incident loosen ip_per_second
@@ -100,6 +105,30 @@ enum IncidentCommand {
     },
     /// Show who is blocked, as pseudonyms.
     Blocks,
+    /// Excuse an address, a prefix, a fingerprint or a user from the bot score, until a time. Blocks and limits
+    /// still hold for them.
+    Allow {
+        #[command(flatten)]
+        target: Target,
+        /// Until when: from now on (+2h), RFC 3339 or Unix milliseconds.
+        #[arg(long, value_name = "WHEN")]
+        until: When,
+        /// Why. Kept in clear, so name nobody.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Score somebody again before that time.
+    Disallow {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show who is excused, as pseudonyms.
+    Allows,
+    /// Show whether orders are scored, or turn the bot score off and on.
+    Score {
+        #[command(subcommand)]
+        switch: Option<Switch>,
+    },
     /// Put a limit in the place of the configured one, until a time. What has been counted stays.
     Tighten {
         /// Which: node_per_second, product_per_second, ip_per_second, fingerprint_per_second,
@@ -137,6 +166,21 @@ enum IncidentCommand {
         /// The approval.
         approval: OperationId,
     },
+}
+
+#[derive(clap::Subcommand)]
+enum Switch {
+    /// Score nobody on any node, until a time.
+    Off {
+        /// Until when: from now on (+30m), RFC 3339 or Unix milliseconds.
+        #[arg(long, value_name = "WHEN")]
+        until: When,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Score as configured, before that time.
+    On,
 }
 
 #[derive(clap::Args)]
@@ -199,10 +243,25 @@ impl IncidentCommand {
             // These are several calls.
             Self::Reverse(_) | Self::Report(_) | Self::Drill(_) => look("/livez"),
             Self::Block { target, until, reason } => {
-                let mut body = target.body();
-                body.insert("until".to_owned(), until.unix_ms(now_ms).into());
-                body.insert("reason".to_owned(), reason.as_str().into());
-                change(Method::POST, "/admin/blocks".to_owned(), Value::Object(body))
+                let body = target.body_until(until.unix_ms(now_ms), reason);
+                change(Method::POST, "/admin/blocks".to_owned(), body)
+            }
+            Self::Allow { target, until, reason } => {
+                let body = target.body_until(until.unix_ms(now_ms), reason);
+                change(Method::POST, "/admin/allows".to_owned(), body)
+            }
+            Self::Disallow { target } => {
+                let body = Value::Object(target.body());
+                change(Method::DELETE, "/admin/allows".to_owned(), body)
+            }
+            Self::Allows => look("/admin/allows"),
+            Self::Score { switch: None } => look("/admin/score"),
+            Self::Score { switch: Some(Switch::Off { until, reason }) } => {
+                let body = json!({ "until": until.unix_ms(now_ms), "reason": reason });
+                change(Method::POST, "/admin/score/off".to_owned(), body)
+            }
+            Self::Score { switch: Some(Switch::On) } => {
+                change(Method::DELETE, "/admin/score/off".to_owned(), Value::Null)
             }
             Self::Unblock { target } => {
                 let body = Value::Object(target.body());
@@ -244,6 +303,9 @@ impl IncidentCommand {
             Self::Stop(_) => stop::show(reply, "stopped"),
             Self::Resume(_) => stop::show(reply, "resumed"),
             Self::Blocks => show::blocks(reply),
+            Self::Allows => show::allows(reply),
+            Self::Allow { .. } | Self::Disallow { .. } => show::allow(reply),
+            Self::Score { .. } => show::score(reply),
             Self::Limits => show::limits(reply),
             Self::Approvals => show::approvals(reply),
             _ => show::change(reply),
@@ -252,6 +314,13 @@ impl IncidentCommand {
 }
 
 impl Target {
+    fn body_until(&self, until_ms: u64, reason: &str) -> Value {
+        let mut body = self.body();
+        body.insert("until".to_owned(), until_ms.into());
+        body.insert("reason".to_owned(), reason.into());
+        Value::Object(body)
+    }
+
     fn body(&self) -> Map<String, Value> {
         let given = [
             ("address", self.address.map(|network| network.to_string())),

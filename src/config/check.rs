@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problem;
 use super::schema::{KEYS, Read};
-use super::{ApiClient, Config, JwtAlgorithm, JwtIssuer, stores, traces};
+use super::{ApiClient, Config, JwtAlgorithm, JwtIssuer, challenge, score, stores, traces};
 
 /// Least bytes of an order key, a buyer key, a pass key and a shared JWT key.
 pub const KEY_BYTES_MIN: usize = 32;
@@ -38,7 +38,7 @@ impl Found {
         self.errors.push(Problem::new(key, what, mend));
     }
 
-    fn warn(&mut self, key: &str, what: impl Into<String>, mend: &str) {
+    pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, mend: &str) {
         self.warnings.push(Problem::new(key, what, mend));
     }
 }
@@ -60,6 +60,8 @@ pub(super) fn check(config: &Config) -> Found {
     blocks(&mut found, config);
     stores::check(&mut found, config);
     traces::check(&mut found, &config.traces);
+    score::check(&mut found, &config.score);
+    challenge::check(&mut found, &config.challenge);
     if config.data.dir.as_os_str().is_empty() {
         found.error("data.dir", "is empty", "name a directory");
     }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::privacy::SEAL_KEY_DAYS_MAX;
-use super::{Config, LogFormat, stores};
+use super::{Config, LogFormat, score, stores};
 
 /// One key that holds a single value or a list of texts.
 #[derive(Debug, Clone, Copy)]
@@ -307,6 +307,82 @@ pub static KEYS: &[Key] = &[
         "sampled requests begun here, and as many of those that callers ask for"
     ),
     number!(traces.queue_spans_max, 64, 1_000_000, "spans that wait for the collector"),
+    key!(Switch, score.enabled, |c| c.score.enabled, "orders of shoppers are scored"),
+    number!(score.challenge_above, 0, score::POINTS_MAX, "above it a challenge is asked"),
+    number!(score.refuse_above, 0, score::POINTS_MAX, "above it an order is refused"),
+    number!(score.no_user_agent, 0, score::POINTS_MAX, "no user-agent"),
+    number!(score.no_accept_language, 0, score::POINTS_MAX, "no accept-language"),
+    number!(score.odd_headers, 0, score::POINTS_MAX, "headers that no browser sends so"),
+    number!(score.no_fingerprint, 0, score::POINTS_MAX, "no fingerprint"),
+    number!(
+        score.fingerprint_contradicted,
+        0,
+        score::POINTS_MAX,
+        "a fingerprint under headers of several devices"
+    ),
+    number!(
+        score.users_on_fingerprint,
+        0,
+        score::POINTS_MAX,
+        "many users on a fingerprint; twice for very many"
+    ),
+    number!(
+        score.users_on_address,
+        0,
+        score::POINTS_MAX,
+        "many users on an address; twice for very many"
+    ),
+    number!(
+        score.alike_on_address,
+        0,
+        score::POINTS_MAX,
+        "many users on an address, headers alike; twice for very many"
+    ),
+    number!(
+        score.fingerprints_of_user,
+        0,
+        score::POINTS_MAX,
+        "many fingerprints of a user; twice for very many"
+    ),
+    number!(score.too_regular, 0, score::POINTS_MAX, "intervals that no hand keeps"),
+    number!(score.before_opening, 0, score::POINTS_MAX, "orders before the opening"),
+    number!(score.failed_before, 0, score::POINTS_MAX, "failures before"),
+    number!(score.page_unused, 0, score::POINTS_MAX, "nothing says that a page was used"),
+    key!(
+        Text,
+        challenge.provider,
+        |c| c.challenge.provider.word().to_owned(),
+        "altcha (our own), turnstile, hcaptcha or recaptcha"
+    ),
+    number!(challenge.expires_seconds, 10, 3_600, "how long one of ours is good"),
+    key!(
+        Text,
+        challenge.site_key,
+        |c| c.challenge.site_key.clone(),
+        "the service's key, for pages"
+    ),
+    key!(Secret, challenge.secret, |c| c.challenge.secret.is_some(), "the service's secret"),
+    key!(
+        Text,
+        challenge.siteverify_url,
+        |c| c.challenge.siteverify_url.clone(),
+        "where the service is asked; empty is its own address"
+    ),
+    key!(
+        Text,
+        challenge.hostname,
+        |c| c.challenge.hostname.clone(),
+        "site of a solution; empty is any"
+    ),
+    key!(Text, challenge.action, |c| c.challenge.action.clone(), "its action; empty is any"),
+    key!(Path, challenge.ca_file, |c| c.challenge.ca_file.as_deref(), "certificates, PEM"),
+    number!(challenge.timeout_ms, 1, 30_000, "time that the service may take"),
+    key!(
+        Text,
+        challenge.on_failure,
+        |c| c.challenge.on_failure.word().to_owned(),
+        "closed, or open: what holds if the service does not answer"
+    ),
 ];
 
 fn texts<T: ToString>(values: &[T]) -> Vec<String> {

@@ -24,6 +24,8 @@ pub enum What {
     TooManyRequests,
     /// Over the buyer's or the API client's rate, or too fast.
     SlowDown,
+    /// Looks too much like a script: a challenge was asked for, or it was refused by its score.
+    Challenged,
     /// No valid pass or client, a wrong signature, an expired request, another's user id.
     NotAuthentic,
     /// A body, key or header that is none.
@@ -35,7 +37,7 @@ impl What {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All of them, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Duplicate,
         Self::LimitReached,
@@ -45,6 +47,7 @@ impl What {
         Self::Blocked,
         Self::TooManyRequests,
         Self::SlowDown,
+        Self::Challenged,
         Self::NotAuthentic,
         Self::Invalid,
     ];
@@ -61,6 +64,7 @@ impl What {
             Self::Blocked => "blocked",
             Self::TooManyRequests => "too_many_requests",
             Self::SlowDown => "slow_down",
+            Self::Challenged => "challenged",
             Self::NotAuthentic => "not_authentic",
             Self::Invalid => "invalid",
         }

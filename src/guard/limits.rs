@@ -125,8 +125,20 @@ pub struct Entered {
     pub status: Option<RateStatus>,
     /// From where, as far as these are limited.
     pub origin: Origin,
+    /// From where, whatever is limited.
+    pub place: Place,
     /// With the rates that it was charged by: they may be others by now.
     address: Option<(AddressTags, AddressRates)>,
+}
+
+/// From where a request comes, by tags of this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The address (IPv4 /32, IPv6 /64). Absent for the machine itself: whoever has its address comes through
+    /// something on this machine, and so says nothing of who they are.
+    pub address: Option<u64>,
+    /// The fingerprint; absent where there is none, or an empty one.
+    pub fingerprint: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -178,9 +190,19 @@ impl Limits {
         now_us: u64,
     ) -> Result<Entered, Over> {
         let rates = self.rates.load();
-        let entered = self.charge_address(rates.address, ip, now_us)?;
+        let ip = ip.to_canonical();
+        let tags = self.address_tags(ip);
+        let entered = self.charge_address(rates.address, tags, now_us)?;
+        let place = Place {
+            address: (!ip.is_loopback()).then_some(tags.single),
+            fingerprint: fingerprint
+                .filter(|bytes| !bytes.is_empty())
+                .map(|bytes| self.fingerprint_tag(bytes)),
+        };
         let fingerprint = rates.fingerprint.zip(fingerprint);
-        let fingerprint = fingerprint.map(|(rate, bytes)| (rate, self.fingerprint_tag(bytes)));
+        let fingerprint = fingerprint.map(|(rate, bytes)| {
+            (rate, place.fingerprint.unwrap_or_else(|| self.fingerprint_tag(bytes)))
+        });
         let tag = fingerprint.map(|(_, tag)| tag);
         if let Some((rate, tag)) = &fingerprint
             && let Err(over) = charge_in(&self.fingerprints, "fingerprint", rate, *tag, now_us)
@@ -196,7 +218,7 @@ impl Limits {
             self.refund(&entered);
             return Err(over);
         }
-        Ok(Entered { origin: Origin { fingerprint: tag, ..entered.origin }, ..entered })
+        Ok(Entered { origin: Origin { fingerprint: tag, ..entered.origin }, place, ..entered })
     }
 
     /// Takes the charge of the address and its networks back: the request counts against somebody known.
@@ -212,14 +234,14 @@ impl Limits {
     fn charge_address(
         &self,
         rates: Option<AddressRates>,
-        ip: IpAddr,
+        tags: AddressTags,
         now_us: u64,
     ) -> Result<Entered, Over> {
         const POLICY: &str = "address";
         let Some(rates) = rates else {
-            return Ok(Entered { status: None, origin: Origin::default(), address: None });
+            let (origin, place) = (Origin::default(), Place::default());
+            return Ok(Entered { status: None, origin, place, address: None });
         };
-        let tags = self.address_tags(ip);
         let status = charge_in(&self.addresses, POLICY, &rates.single, tags.single, now_us)?;
         let give_back = || refund_in(&self.addresses, &rates.single, tags.single);
         if let Some([tag_56, tag_48]) = tags.networks {
@@ -232,11 +254,13 @@ impl Limits {
             })?;
         }
         let origin = Origin { address: Some(tags.single), fingerprint: None };
-        Ok(Entered { status: Some(status), origin, address: Some((tags, rates)) })
+        let place = Place::default();
+        Ok(Entered { status: Some(status), origin, place, address: Some((tags, rates)) })
     }
 
+    /// Of an address in its canonical form.
     fn address_tags(&self, ip: IpAddr) -> AddressTags {
-        match ip.to_canonical() {
+        match ip {
             IpAddr::V4(ip) => {
                 AddressTags { single: self.hash.tag(DOMAIN_V4, &ip.octets()), networks: None }
             }

@@ -1,4 +1,5 @@
-//! What operators change while the gate runs: blocks and limits, from the control records of the log.
+//! What operators change while the gate runs: blocks, limits and who is not scored, from the control records
+//! of the log.
 //!
 //! The log's thread hands each new control state in ([`LiveControls::take`]); [`LiveControls::tick`] lets go
 //! of what has ended by its time. Requests read the result without a lock.
@@ -149,9 +150,14 @@ pub struct LiveBlocks {
 impl LiveBlocks {
     /// The blocks that stand when log time is `now_ms` (Unix milliseconds).
     pub fn new(control: &ControlState, now_ms: u64) -> Self {
+        Self::of(control.blocks(now_ms).map(|block| block.target))
+    }
+
+    /// Those of these pseudonyms.
+    fn of(targets: impl Iterator<Item = BlockTarget>) -> Self {
         let mut blocks = Self::default();
-        for block in control.blocks(now_ms) {
-            match block.target {
+        for target in targets {
+            match target {
                 BlockTarget::V4 { bits, tag } => blocks.network(true, bits, tag),
                 BlockTarget::V6 { bits, tag } => blocks.network(false, bits, tag),
                 BlockTarget::Fingerprint(tag) => _ = blocks.fingerprints.insert(tag),
@@ -159,6 +165,11 @@ impl LiveBlocks {
             }
         }
         blocks
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && self.fingerprints.is_empty() && self.users.is_empty()
     }
 
     fn network(&mut self, v4: bool, bits: u8, tag: u64) {
@@ -189,6 +200,25 @@ impl LiveBlocks {
     pub fn user(&self, key: &BlockKey, user: &UserId) -> bool {
         !self.users.is_empty()
             && self.users.contains(&key.0.tag(DOMAIN_USER, user.as_str().as_bytes()))
+    }
+}
+
+/// Who is not scored now.
+#[derive(Default)]
+pub struct LiveAllows {
+    /// Those whom an operator has excused, by the same pseudonyms as blocks.
+    pub allowed: LiveBlocks,
+    /// Nobody is scored.
+    pub score_is_off: bool,
+}
+
+impl LiveAllows {
+    /// Who is excused when log time is `now_ms` (Unix milliseconds).
+    pub fn new(control: &ControlState, now_ms: u64) -> Self {
+        Self {
+            allowed: LiveBlocks::of(control.allows(now_ms).map(|allow| allow.target)),
+            score_is_off: control.score_off(now_ms).is_some(),
+        }
     }
 }
 
@@ -234,7 +264,8 @@ impl LiveControls {
         let control = &held.control;
         let now_ms = control.log_time_at(now_ms);
         let effective = Effective::new(&self.limits, control, now_ms);
-        self.guard.set_live(&effective, LiveBlocks::new(control, now_ms));
+        let allows = LiveAllows::new(control, now_ms);
+        self.guard.set_live(&effective, LiveBlocks::new(control, now_ms), allows);
         self.gate.set_rates(effective.gate_rates());
         held.next_end_ms = control.next_end_ms(now_ms);
     }

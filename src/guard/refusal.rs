@@ -5,7 +5,9 @@
 use std::borrow::Cow;
 
 use crate::config::ClientRole;
+use crate::guard::challenge::{Challenge, Fault};
 use crate::guard::limits::RateStatus;
+use crate::guard::score::Score;
 
 /// A refusal, with the rate to tell the client of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,21 @@ pub enum Refusal {
         /// When a retry may pass, in milliseconds; at least 1.
         retry_after_ms: u64,
     },
+    /// Check 11: a script, as it seems; it passes with a solved challenge.
+    ChallengeRequired(Box<Asked>),
+    /// Check 11: a script, in all likelihood.
+    ScoreRefused(Score),
+}
+
+/// A challenge that is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Why.
+    pub score: Score,
+    /// What is wrong with the solution that was sent.
+    pub fault: Fault,
+    /// One of our own; absent where a service makes them.
+    pub challenge: Option<Challenge>,
 }
 
 /// What is wrong with a part of the body.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use crate::gate::Origin;
+use crate::guard::bots::Scored;
 use crate::guard::clients::Roles;
 use crate::guard::limits::RateStatus;
 use crate::guard::pass::PassId;
@@ -35,7 +36,7 @@ pub struct Now {
     pub monotonic_us: u64,
 }
 
-/// An order that passed checks 2 to 10.
+/// An order that passed checks 2 to 11.
 #[derive(Debug, Clone, Copy)]
 pub struct OrderRequest {
     /// What is bought.
@@ -52,6 +53,8 @@ pub struct OrderRequest {
     pub caller_kind: CallerKind,
     /// From where it was sent, as pseudonyms.
     pub origin: Origin,
+    /// Its bot score.
+    pub scored: Scored,
     /// The rate that it counted against; absent where that is off.
     pub rate: Option<RateStatus>,
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::config;
 use crate::guard::pass::Pass;
 
+mod bots;
 mod checks;
 mod rates;
 mod session;

@@ -43,6 +43,8 @@ pub enum Code {
     UserBlocked,
     Forbidden,
     SlowDown,
+    ChallengeRequired,
+    ScoreRefused,
     BodyTimeout,
     BodyTooLarge,
     HeadersTooLarge,
@@ -132,6 +134,8 @@ impl Code {
             UserBlocked,
             Forbidden,
             SlowDown,
+            ChallengeRequired,
+            ScoreRefused,
             BodyTimeout,
             BodyTooLarge,
             HeadersTooLarge,
@@ -203,6 +207,10 @@ impl Code {
             Self::UserBlocked => (S::FORBIDDEN, "user_blocked", "Blocked", Never),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "Forbidden", Never),
             Self::SlowDown => (S::TOO_MANY_REQUESTS, "slow_down", "Slow down", After),
+            Self::ChallengeRequired => {
+                (S::FORBIDDEN, "challenge_required", "Challenge required", SameKey)
+            }
+            Self::ScoreRefused => (S::FORBIDDEN, "score_refused", "Blocked", Never),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "Request timeout", SameKey),
             Self::BodyTooLarge => {
                 (S::PAYLOAD_TOO_LARGE, "body_too_large", "Content too large", Never)

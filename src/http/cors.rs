@@ -12,8 +12,8 @@ use super::reply::{self, Coded, Reply};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, idempotency-key, x-device-fingerprint, x-idempotency-key, \
-     x-request-id, x-request-time, x-signature, traceparent, tracestate",
+    "authorization, content-type, idempotency-key, x-challenge, x-device-fingerprint, \
+     x-idempotency-key, x-page-signals, x-request-id, x-request-time, x-signature, traceparent, tracestate",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "idempotency-replayed, location, ratelimit, ratelimit-policy, retry-after, x-request-id",

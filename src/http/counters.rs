@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::code::Code;
+use crate::guard::challenge::Fault;
+use crate::guard::score::{Reason, Reasons};
 
 /// The upper bounds of the buckets of [`Latencies`], in microseconds; one more holds what is above.
 pub const LATENCY_BOUNDS_US: [u64; 12] =
@@ -18,6 +20,8 @@ pub struct Counters {
     pub accepted: Latencies,
     /// Of `POST /order` that was answered otherwise.
     pub not_accepted: Latencies,
+    /// Challenges, and why they were asked.
+    pub challenges: Challenges,
 }
 
 impl Default for Counters {
@@ -26,7 +30,54 @@ impl Default for Counters {
             answers: std::array::from_fn(|_| AtomicU64::new(0)),
             accepted: Latencies::default(),
             not_accepted: Latencies::default(),
+            challenges: Challenges::default(),
         }
+    }
+}
+
+/// What became of challenges, and the reasons of those scores that cost one or more.
+#[derive(Debug, Default)]
+pub struct Challenges {
+    offered: AtomicU64,
+    solved: AtomicU64,
+    faults: [AtomicU64; Fault::COUNT],
+    reasons: [AtomicU64; Reason::COUNT],
+}
+
+impl Challenges {
+    /// Counts one that was asked for before the order.
+    pub fn offered(&self) {
+        self.offered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that was solved.
+    pub fn solved(&self) {
+        self.solved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an order without a solution, or with one that is none.
+    pub fn fault(&self, fault: Fault) {
+        self.faults[fault as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the reasons of a score above a threshold.
+    pub fn reasons(&self, reasons: Reasons) {
+        for reason in reasons.iter() {
+            self.reasons[reason as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All of the first kind, by word.
+    pub fn words(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let own = [("offered", &self.offered), ("solved", &self.solved)];
+        let faults = Fault::ALL.into_iter().map(Fault::word).zip(&self.faults);
+        own.into_iter().chain(faults).map(|(word, count)| (word, count.load(Ordering::Relaxed)))
+    }
+
+    /// All reasons, by word.
+    pub fn reason_words(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let reasons = Reason::ALL.into_iter().map(Reason::word).zip(&self.reasons);
+        reasons.map(|(word, count)| (word, count.load(Ordering::Relaxed)))
     }
 }
 

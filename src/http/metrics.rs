@@ -58,6 +58,7 @@ pub fn render(shared: &Shared) -> Coded {
     certificates(shared, &mut registry);
     stock(shared, &mut registry);
     audit(shared, &mut registry);
+    challenges(shared, &mut registry);
     traces(shared, &mut registry);
     evidence(shared, &mut registry);
     #[cfg(feature = "distributed")]
@@ -152,6 +153,21 @@ fn audit(shared: &Shared, registry: &mut Registry) {
     not_recorded.inc_by(shared.audit.not_recorded());
     let help = "Events that the disk did not take into the audit trail";
     registry.register("audit_not_recorded", help, not_recorded);
+}
+
+fn challenges(shared: &Shared, registry: &mut Registry) {
+    let words = Family::<WordLabel, Counter>::default();
+    let reasons = Family::<WordLabel, Counter>::default();
+    for counters in &shared.counters {
+        for (word, count) in counters.challenges.words() {
+            words.get_or_create(&WordLabel { word }).inc_by(count);
+        }
+        for (word, count) in counters.challenges.reason_words() {
+            reasons.get_or_create(&WordLabel { word }).inc_by(count);
+        }
+    }
+    registry.register("challenges", "Challenges, by what became of them", words);
+    registry.register("score_reasons", "Reasons of bot scores above a threshold", reasons);
 }
 
 /// Only where there are traces.

@@ -172,6 +172,7 @@ impl Caller {
         match self {
             Self::Anyone | Self::Console => json!([]),
             Self::Signed => json!([{ "pass": [] }, { "client": [] }]),
+            Self::Pass => json!([{ "pass": [] }]),
             Self::ClientOnly => json!([{ "client": [] }]),
             Self::Session => json!([{ "jwt": [] }, { "client": [] }]),
             Self::Viewer | Self::Operator | Self::Admin => {

@@ -12,6 +12,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 
+pub mod allows;
 pub mod approvals;
 pub mod auth;
 pub mod blocks;
@@ -63,6 +64,8 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/products/{id}", get(products::show))
         .route("/admin/orders", get(handlers::orders))
         .route("/admin/blocks", get(blocks::list))
+        .route("/admin/allows", get(allows::list))
+        .route("/admin/score", get(allows::score))
         .route("/admin/limits", get(limits::list))
         .route("/admin/approvals", get(approvals::list))
         .route("/admin/audit/head", get(trail::head))
@@ -79,6 +82,9 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/orders/{id}/reverse", post(handlers::reverse))
         .route("/admin/blocks", post(blocks::set).delete(blocks::lift))
         .route("/admin/blocks/{id}", delete(blocks::lift_id))
+        .route("/admin/allows", post(allows::set).delete(allows::lift))
+        .route("/admin/allows/{id}", delete(allows::lift_id))
+        .route("/admin/score/off", post(allows::score_off).delete(allows::score_on))
         .route("/admin/limits", post(limits::set))
         .route("/admin/limits/{limit}", delete(limits::clear))
         .route("/admin/approvals/{id}/approve", post(approvals::approve))

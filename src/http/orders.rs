@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{HeaderValue, LOCATION};
 use serde::{Deserialize, Serialize};
 
+use super::challenge;
 use super::code::Code;
 use super::operator::desk::DECISION_WAIT_MAX;
 use super::operator::handlers::reversed;
@@ -17,7 +18,7 @@ use super::sighting::Watch;
 use super::trail;
 use crate::audit::RefusalKind;
 use crate::config::ClientRole;
-use crate::guard::{Caller, Now};
+use crate::guard::{Caller, CallerKind, Now};
 use crate::ledger::{self, EventKind, LedgerError, Lookup};
 use crate::log::{Append, NotAppended};
 use crate::place_order::{Answer, Attempt, place_order};
@@ -58,6 +59,9 @@ async fn attempt(
         Err(refused) => return refused::answer(thread, received, &refused),
     };
     watch.passed(&order);
+    if let Err(asked) = challenge::settle(thread, received, &order, now).await {
+        return asked;
+    }
     let attempt = Attempt {
         product: order.product,
         buyer: order.buyer,
@@ -77,6 +81,10 @@ async fn attempt(
         answer => {
             if matches!(&answer, Answer::Duplicate(d) if d.reason == DuplicateReason::SameKey) {
                 trail::note(thread, received, RefusalKind::Repeated, "");
+            }
+            if matches!(answer, Answer::NotOpen { .. }) && order.caller_kind == CallerKind::Shopper
+            {
+                thread.shared.guard.was_early(&order.buyer, now);
             }
             write(thread, attempt.order_id, answer)
         }

@@ -21,7 +21,7 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{docs, health, keys, orders, products, refused, session, spans};
+use super::{challenge, docs, health, keys, orders, products, refused, session, spans};
 use crate::audit::Recorder;
 use crate::evidence::{self, Evidence};
 use crate::guard::{Now, PassCache, Request};
@@ -167,6 +167,8 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         ("GET", ["orders", id]) => orders::show(thread, received, id).await.not_stored(),
         ("POST", ["orders", id, "cancel"]) => orders::cancel(thread, received, id).await,
         ("GET", ["products", id]) => products::show(thread, received, id),
+        ("GET", ["challenge"]) => challenge::show(thread, received).not_stored(),
+        ("GET", ["challenge.js"]) => challenge::script(),
         ("GET", ["livez"]) => health::livez(),
         ("GET", ["readyz"]) => health::readyz(&thread.shared),
         ("GET", ["openapi.json"]) => {
@@ -175,7 +177,8 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         ("GET", ["docs"]) => description(thread, received, docs::page),
         ("GET", [".well-known", "flux-gate-keys.json"]) => keys::show(thread, received),
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
-        (_, ["orders" | "livez" | "readyz" | "openapi.json" | "docs"])
+        (_, ["orders" | "challenge" | "challenge.js"])
+        | (_, ["livez" | "readyz" | "openapi.json" | "docs"])
         | (_, ["orders" | "products", _])
         | (_, [".well-known", "flux-gate-keys.json"]) => other_method(thread, "GET"),
         _ => thread.prepared.problem(Code::NotFound),

@@ -11,6 +11,14 @@ use crate::guard::{Forbidden, Refusal, Refused};
 /// The answer to a refusal, which is noted in the audit trail.
 pub fn answer(thread: &PublicThread, received: &Received<'_>, refused: &Refused) -> Coded {
     trail::refusal(thread, received, &refused.refusal);
+    match &refused.refusal {
+        Refusal::ChallengeRequired(asked) => {
+            thread.counters.challenges.fault(asked.fault);
+            thread.counters.challenges.reasons(asked.score.reasons);
+        }
+        Refusal::ScoreRefused(score) => thread.counters.challenges.reasons(score.reasons),
+        _ => {}
+    }
     thread.prepared.with_rate(without_rate(thread, &refused.refusal), refused.rate.as_ref())
 }
 
@@ -60,5 +68,18 @@ fn without_rate(thread: &PublicThread, refusal: &Refusal) -> Coded {
         Refusal::SlowDown { retry_after_ms } => {
             prepared.problem(Code::SlowDown).retry_after_us(retry_after_ms * 1_000)
         }
+        Refusal::ChallengeRequired(asked) => {
+            let config = &thread.shared.config.challenge;
+            let site_key = Some(config.site_key.as_str()).filter(|_| asked.challenge.is_none());
+            let particulars = Particulars {
+                detail: Some(asked.fault.detail()),
+                provider: Some(config.provider.word()),
+                site_key,
+                challenge: asked.challenge.as_ref(),
+                ..Particulars::default()
+            };
+            reply::problem(Code::ChallengeRequired, &particulars).not_stored()
+        }
+        Refusal::ScoreRefused(_) => prepared.problem(Code::ScoreRefused),
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::code::{Code, Meaning};
 use crate::guard::RateStatus;
+use crate::guard::challenge::Challenge;
 
 /// An answer of the public listener.
 pub type Reply = Response<Full<Bytes>>;
@@ -112,6 +113,15 @@ pub struct Particulars<'a> {
     /// Where to wait.
     #[serde(rename = "waitingRoom", skip_serializing_if = "Option::is_none")]
     pub waiting_room: Option<String>,
+    /// Who makes challenges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<&'static str>,
+    /// The key of the page at a service of challenges.
+    #[serde(rename = "siteKey", skip_serializing_if = "Option::is_none")]
+    pub site_key: Option<&'a str>,
+    /// A challenge of our own, as the widget takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<&'a Challenge>,
 }
 
 /// What is wrong with one field. Never holds the value that was sent.

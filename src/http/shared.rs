@@ -17,6 +17,7 @@ use crate::log::{Applied, LogTime, OrderLog};
 use crate::place_order::END_SEEN_AGE_US_MAX;
 use crate::receipt::Issuer;
 use crate::sale::ProductId;
+use crate::siteverify::Siteverify;
 use crate::trace::Tracer;
 
 use super::counters::Counters;
@@ -29,7 +30,7 @@ pub struct Shared {
     pub clock: Clock,
     /// The keys behind order ids and buyer references.
     pub identity: Arc<IdentityKeys>,
-    /// Checks 2 to 10.
+    /// Checks 2 to 11.
     pub guard: Arc<Guard>,
     /// The gate.
     pub gate: Gate,
@@ -47,6 +48,8 @@ pub struct Shared {
     pub erasures: Option<Arc<Erasures>>,
     /// Receipts of the last orders, if they are given.
     pub receipts: Option<Arc<Issuer>>,
+    /// The service that is asked about challenges that are not our own.
+    pub siteverify: Option<Siteverify>,
     /// One block of counts for each public thread.
     pub counters: Vec<Arc<Counters>>,
     /// Until when the listeners' certificates are good, see [`super::tls::expiries`].

@@ -125,6 +125,7 @@ fn meaning(code: Code) -> Meaning {
         Code::Blocked | Code::UserBlocked => What::Blocked,
         Code::TooManyRequests | Code::OverRate => What::TooManyRequests,
         Code::SlowDown => What::SlowDown,
+        Code::ChallengeRequired | Code::ScoreRefused => What::Challenged,
         Code::Unauthorized
         | Code::RequestExpired
         | Code::InvalidSignature

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::public::{PublicThread, Received};
 use crate::audit::event::FINGERPRINT_BYTES_MAX;
-use crate::audit::{Kind, Noted, RefusalKind};
+use crate::audit::{Kind, Noted, RefusalKind, Scored};
 use crate::guard::headers::X_DEVICE_FINGERPRINT;
+use crate::guard::score::Score;
 use crate::guard::{Forbidden, Refusal};
 use crate::log::Decided;
 use crate::sale::{OrderId, ProductId};
@@ -16,7 +17,12 @@ use crate::sale::{OrderId, ProductId};
 /// Notes a refusal of the guard.
 pub fn refusal(thread: &PublicThread, received: &Received<'_>, refusal: &Refusal) {
     let (kind, detail) = meaning(refusal);
-    note(thread, received, kind, detail);
+    let score = match refusal {
+        Refusal::ChallengeRequired(asked) => Some(asked.score),
+        Refusal::ScoreRefused(score) => Some(*score),
+        _ => None,
+    };
+    scored(thread, received, kind, detail, score);
 }
 
 /// Notes a request that was refused or is worth a line for another reason.
@@ -26,6 +32,17 @@ pub fn note(
     kind: RefusalKind,
     detail: &'static str,
 ) {
+    scored(thread, received, kind, detail, None);
+}
+
+/// The same with the bot score behind it, so that an operator can see why.
+pub fn scored(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    kind: RefusalKind,
+    detail: &'static str,
+    score: Option<Score>,
+) {
     let view = received.view();
     let source = thread.shared.guard.client_ip(&view);
     thread.recorder.refusal(kind, Some(source), || {
@@ -34,7 +51,11 @@ pub fn note(
             bytes[..bytes.len().min(FINGERPRINT_BYTES_MAX)].into()
         });
         let at_ms = thread.now().unix_ms;
-        Noted { at_ms, fingerprint, call: call(view.target), detail, who: None }
+        let score = score.map(|Score { points, reasons }| Scored {
+            points,
+            reasons: reasons.iter().map(|reason| reason.word()).collect(),
+        });
+        Noted { at_ms, fingerprint, call: call(view.target), detail, who: None, score }
     });
 }
 
@@ -79,13 +100,23 @@ fn meaning(refusal: &Refusal) -> (RefusalKind, &'static str) {
         Refusal::Forbidden(Forbidden::UserBlocked) => (RefusalKind::UserBlocked, ""),
         Refusal::Forbidden(Forbidden::MissingRole(_)) => (RefusalKind::MissingRole, ""),
         Refusal::SlowDown { .. } => (RefusalKind::SlowDown, ""),
+        Refusal::ChallengeRequired(asked) => (RefusalKind::ChallengeRequired, asked.fault.word()),
+        Refusal::ScoreRefused(_) => (RefusalKind::ScoreRefused, ""),
     }
 }
 
 /// The call out of the list of those that there are: a path may hold anything.
 fn call(target: &str) -> &'static str {
-    const CALLS: [&str; 7] =
-        ["/order", "/session", "/orders", "/products", "/openapi.json", "/docs", "/.well-known"];
+    const CALLS: [&str; 8] = [
+        "/order",
+        "/session",
+        "/orders",
+        "/products",
+        "/challenge",
+        "/openapi.json",
+        "/docs",
+        "/.well-known",
+    ];
     let path = target.split('?').next().unwrap_or_default();
     let first = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     CALLS.into_iter().find(|call| call[1..] == *first).unwrap_or("other")

@@ -1,5 +1,5 @@
-//! What operators say about the whole gate while it runs: who is blocked, which limits hold, who may
-//! operate, who has approved what.
+//! What operators say about the whole gate while it runs: who is blocked or excused, which limits hold, who
+//! may operate, who has approved what.
 //!
 //! These records lie in the log under a key of their own ([`ProductId::CONTROL`]), and [`ControlState`] is
 //! what they come to: pure, the same on every node and in every worker. A block never holds an address, a
@@ -16,8 +16,8 @@ use super::record::{CapacityTarget, Record};
 mod state;
 
 pub use state::{
-    APPROVALS_MAX, Approval, BLOCKS_MAX, BadControl, Block, ControlState, Done, LiveLimit,
-    OPERATIONS_KEPT_MS, OPERATIONS_MAX, TOKENS_MAX, Token,
+    ALLOWS_MAX, APPROVALS_MAX, Approval, BLOCKS_MAX, BadControl, Block, ControlState, Done,
+    LiveLimit, OPERATIONS_KEPT_MS, OPERATIONS_MAX, ScoreOff, TOKENS_MAX, Token,
 };
 
 /// Longest reason, in bytes.
@@ -53,6 +53,30 @@ pub enum ControlChange {
         /// Of whom.
         target: BlockTarget,
     },
+    /// Lets somebody's orders pass without a bot score. A standing one of the same target is replaced. (From
+    /// format 3 on, as the next three.)
+    AllowSet {
+        /// Whom.
+        target: BlockTarget,
+        /// Until when.
+        until_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Scores them again.
+    AllowLifted {
+        /// Whom.
+        target: BlockTarget,
+    },
+    /// Turns the bot score off, on all nodes.
+    ScoreOff {
+        /// Until when.
+        until_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Goes back to what is configured.
+    ScoreOn {},
     /// Puts a limit in the place of the configured one, on all nodes.
     LimitSet {
         /// Which.
@@ -109,11 +133,26 @@ pub enum ControlChange {
 }
 
 impl ControlChange {
+    /// The oldest record format that says it.
+    pub fn format(&self) -> u16 {
+        match self {
+            Self::AllowSet { .. }
+            | Self::AllowLifted { .. }
+            | Self::ScoreOff { .. }
+            | Self::ScoreOn {} => 3,
+            _ => 2,
+        }
+    }
+
     /// The stable word, as in the JSON.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::BlockSet { .. } => "block_set",
             Self::BlockLifted { .. } => "block_lifted",
+            Self::AllowSet { .. } => "allow_set",
+            Self::AllowLifted { .. } => "allow_lifted",
+            Self::ScoreOff { .. } => "score_off",
+            Self::ScoreOn {} => "score_on",
             Self::LimitSet { .. } => "limit_set",
             Self::LimitCleared { .. } => "limit_cleared",
             Self::TokenAdded { .. } => "token_added",

@@ -12,6 +12,8 @@ const V1: &str = include_str!("../../tests/golden/records-v1.jsonl");
 
 const V2: &str = include_str!("../../tests/golden/records-v2.jsonl");
 
+const V3: &str = include_str!("../../tests/golden/records-v3.jsonl");
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
@@ -86,6 +88,47 @@ fn the_records_of_format_2_come_to_the_same_outcomes_and_are_written_byte_for_by
 }
 
 #[test]
+fn the_records_of_format_3_come_to_the_same_outcomes_and_are_written_byte_for_byte() {
+    let mut book = Book::default();
+    let mut kinds = BTreeSet::new();
+    for line in lines_of(V3) {
+        let bytes = line.record.get().as_bytes();
+        let (record, by) = Record::decode_by(bytes).unwrap();
+        let again = String::from_utf8(record.encode_by(by)).unwrap();
+        assert_eq!(again, line.record.get(), "offset {}", line.offset);
+        // What format 3 adds is said in format 3 alone, and it alone.
+        let other = if again.starts_with(r#"{"v":3"#) { r#"{"v":2"# } else { r#"{"v":3"# };
+        let other = format!("{other}{}", &again[6..]);
+        assert!(
+            matches!(Record::decode(other.as_bytes()), Err(DecodeError::Malformed(_))),
+            "{other}"
+        );
+        kinds.insert(record.kind());
+        let (offset, appended_at_ms) = (line.offset, line.appended_at_ms);
+        let product = ProductId::from_log_key(line.product).unwrap();
+        let outcome = book.apply(&LogEntry { offset, appended_at_ms, product, record });
+        assert_eq!(outcome.name(), line.outcome, "offset {offset}");
+    }
+    assert_eq!(kinds.len(), 4 + 1, "{kinds:?}");
+    let state = serde_json::to_string(book.control()).unwrap();
+    assert!(state.ends_with(r#""reason":"again","by":"bob","at_ms":1800000000003}}"#), "{state}");
+    assert!(!state.contains("allows"), "what was not used has no place: {state}");
+}
+
+#[test]
+fn a_state_that_used_nothing_of_format_3_has_the_form_that_it_had() {
+    let mut book = Book::default();
+    for line in lines_of(V2) {
+        let record = Record::decode(line.record.get().as_bytes()).unwrap();
+        let product = ProductId::from_log_key(line.product).unwrap();
+        let (offset, appended_at_ms) = (line.offset, line.appended_at_ms);
+        book.apply(&LogEntry { offset, appended_at_ms, product, record });
+    }
+    let state = serde_json::to_string(book.control()).unwrap();
+    assert!(!state.contains("allow") && !state.contains("score"), "{state}");
+}
+
+#[test]
 fn every_kind_and_every_outcome_is_pinned() {
     let kinds: BTreeSet<_> =
         lines().map(|line| Record::decode(line.record.get().as_bytes()).unwrap().kind()).collect();
@@ -97,8 +140,8 @@ fn every_kind_and_every_outcome_is_pinned() {
 
 #[test]
 fn a_newer_format_is_named_and_anything_else_refused() {
-    let newer = br#"{"v":3,"record":{"order_proposed":{"new_field":1}}}"#;
-    assert!(matches!(Record::decode(newer), Err(DecodeError::NewerFormat(3))));
+    let newer = br#"{"v":4,"record":{"order_proposed":{"new_field":1}}}"#;
+    assert!(matches!(Record::decode(newer), Err(DecodeError::NewerFormat(4))));
     let rules =
         lines().nth(2).unwrap().record.get().replace("\"rules_version\":1", "\"rules_version\":2");
     assert!(matches!(Record::decode(rules.as_bytes()), Err(DecodeError::NewerRules(2))));

@@ -5,6 +5,8 @@
 //!
 //! Format 2 adds control records, and to every operator's record who wrote it:
 //! `{"v":2,"by":"<name>","record":{…}}`. What format 1 can say is written in format 1.
+//! Format 3 adds four control records (who is excused from the bot score, and that it is off): a node that
+//! reads no format 3 stops at the first of them and says so.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,7 @@ use super::control::ControlRecord;
 use super::ids::{BuyerRef, OperationId, OperatorName, OrderId, ProductId};
 
 /// The newest format that this build reads.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 /// The version of the rules in [`super::SaleState::apply`]; a sale keeps the rules that it opened under.
 pub const RULES_VERSION: u16 = 1;
 /// The largest encoded record, in bytes.
@@ -201,7 +203,11 @@ struct FormatOnly {
 
 /// The format that says a record: the oldest one that can.
 fn format_of(record: &Record, by: Option<OperatorName>) -> u16 {
-    if by.is_some() || matches!(record, Record::Control(_)) { 2 } else { 1 }
+    match record {
+        Record::Control(control) => control.change.format(),
+        _ if by.is_some() => 2,
+        _ => 1,
+    }
 }
 
 impl Record {

@@ -7,6 +7,7 @@
 
 mod audit;
 mod bad_input;
+mod challenge;
 mod contract;
 mod crash;
 #[cfg(feature = "distributed")]

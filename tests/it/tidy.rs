@@ -16,7 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["guard", "incident"],
     &["evidence"],
     &["audit", "gate", "log", "ledger"],
-    &["receipt", "trace", "erasures"],
+    &["receipt", "trace", "erasures", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
     &["chain"],
     &["sale"],

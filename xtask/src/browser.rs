@@ -23,6 +23,12 @@ ip_per_second = 0
 client_per_second = 0
 min_interval_ms = 0
 ";
+/// Asks every shopper for a challenge.
+const STRICT: &str = "
+[score]
+challenge_above = 0
+refuse_above = 1000
+";
 /// What has to be there: program, Debian's package.
 const NEEDED: [(&str, &str); 3] = [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")];
 /// Characters of a page come from somewhere.
@@ -37,8 +43,10 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     prepare(&dir)?;
     let store = TempDir::with_prefix("flux-gate-browser-")?;
     let config = format!("{CONFIG}\n{}", people());
-    let start = |name: &str| Server::start(&program()?, &store.path().join(name), &config);
-    let server = start("one")?;
+    let start =
+        |name: &str, config: &str| Server::start(&program()?, &store.path().join(name), config);
+    let server = start("one", &config)?;
+    let strict = start("strict", &format!("{config}\n{STRICT}"))?;
     let mut playwright = Command::new("npx");
     playwright
         .args(["--no-install", "playwright", "test"])
@@ -46,6 +54,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         .env("CI", "true")
         .env("CONSOLE", format!("http://{}", server.operator))
         .env("PUBLIC", format!("http://{}", server.public))
+        .env("STRICT_PUBLIC", format!("http://{}", strict.public))
+        .env("STRICT_OPERATOR", format!("http://{}", strict.operator))
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
         .env("CLIENT", CLIENTS[0].0)
         .env("CLIENT_SECRET", CLIENTS[0].1);

@@ -21,6 +21,10 @@ fn a_million_refusals_in_a_minute_add_no_more_than_the_bound_and_all_are_counted
                         call: "/.well-known",
                         detail: "Send the session pass as Authorization: Bearer or an API key, say.",
                         who: Some("x".repeat(64).into()),
+                        score: Some(Scored {
+                            points: u16::MAX,
+                            reasons: vec!["fingerprint_contradicted"; 13],
+                        }),
                     });
                 }
                 let _ = thread;

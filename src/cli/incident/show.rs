@@ -7,7 +7,16 @@ use crate::cli::when::rfc3339;
 
 /// All blocks, a line each.
 pub(super) fn blocks(reply: &Value) -> String {
-    let rows = rows(&reply["blocks"], |block| {
+    targets(&reply["blocks"], "nobody is blocked, but by the configuration\n")
+}
+
+/// Everybody who is excused from the bot score, a line each.
+pub(super) fn allows(reply: &Value) -> String {
+    targets(&reply["allows"], "nobody is excused from the bot score\n")
+}
+
+fn targets(listed: &Value, nobody: &str) -> String {
+    let rows = rows(listed, |block| {
         let kind = match block["bits"].as_u64() {
             Some(bits) => format!("{} /{bits}", word(&block["kind"])),
             None => word(&block["kind"]),
@@ -21,7 +30,7 @@ pub(super) fn blocks(reply: &Value) -> String {
         ]
     });
     if rows.is_empty() {
-        return "nobody is blocked, but by the configuration\n".to_owned();
+        return nobody.to_owned();
     }
     table(["ID", "KIND", "UNTIL", "BY", "REASON"], rows)
 }
@@ -60,12 +69,40 @@ pub(super) fn approvals(reply: &Value) -> String {
     table(["APPROVAL", "PRODUCT", "CHANGE", "ASKED BY", "UNTIL", "GIVEN BY"], rows)
 }
 
-/// What a change came to, and how that which it was about stands.
-pub(super) fn change(reply: &Value) -> String {
-    let mut text = match (word(&reply["status"]).as_str(), &reply["reason"]) {
+/// What a change of who is excused came to.
+pub(super) fn allow(reply: &Value) -> String {
+    let stands = match &reply["allow"] {
+        allow if allow.is_object() => allows(&serde_json::json!({ "allows": [allow] })),
+        _ => format!("{} is scored\n", word(&reply["id"])),
+    };
+    status(reply) + &stands
+}
+
+/// Whether orders are scored.
+pub(super) fn score(reply: &Value) -> String {
+    let changed = if reply["status"].is_string() { status(reply) } else { String::new() };
+    let off = &reply["off"];
+    let stands = match (&reply["enabled"], off.is_object()) {
+        (_, true) => {
+            let [until, by, reason] = [time(&off["until"]), word(&off["by"]), word(&off["reason"])];
+            format!("the bot score is off until {until}, by {by}: {reason}\n")
+        }
+        (Value::Bool(true), false) => "the bot score is on\n".to_owned(),
+        _ => "the bot score is off, by the configuration\n".to_owned(),
+    };
+    changed + &stands
+}
+
+fn status(reply: &Value) -> String {
+    match (word(&reply["status"]).as_str(), &reply["reason"]) {
         ("ignored", reason) => format!("ignored: {}\n", word(reason).replace('_', " ")),
         (status, _) => format!("{status}\n"),
-    };
+    }
+}
+
+/// What a change came to, and how that which it was about stands.
+pub(super) fn change(reply: &Value) -> String {
+    let mut text = status(reply);
     if reply["block"].is_object() {
         text += &blocks(&serde_json::json!({ "blocks": [reply["block"]] }));
     } else if let Some(id) = reply["id"].as_str() {

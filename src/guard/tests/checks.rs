@@ -47,6 +47,7 @@ fn check_of(refusal: &Refusal) -> u8 {
         Refusal::UnsupportedMediaType | Refusal::InvalidRequest(_) => 8,
         Refusal::Forbidden(_) => 9,
         Refusal::SlowDown { .. } => 10,
+        Refusal::ChallengeRequired(_) | Refusal::ScoreRefused(_) => 11,
     }
 }
 

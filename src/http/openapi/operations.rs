@@ -62,6 +62,8 @@ pub enum Caller {
     ClientOnly,
     /// Somebody with a merchant's JWT, or an API client.
     Session,
+    /// A shopper with a pass, unsigned.
+    Pass,
     /// The console's own page.
     Console,
     Viewer,
@@ -103,7 +105,7 @@ const KEY: (&str, bool, &str) =
 impl Caller {
     pub fn answers(self) -> &'static [Answer] {
         match self {
-            Self::Anyone => OPEN_ANSWERS,
+            Self::Anyone | Self::Pass => OPEN_ANSWERS,
             Self::Signed | Self::ClientOnly | Self::Session => SIGNED_ANSWERS,
             Self::Console => &[Problem(Code::Forbidden)],
             Self::Viewer | Self::Operator | Self::Admin => OPERATOR_ANSWERS,
@@ -150,7 +152,11 @@ const OPERATIONS: &[Operation] = &[
         path: "/order",
         summary: "Buy one unit",
         caller: Caller::Signed,
-        headers: &[KEY],
+        headers: &[
+            KEY,
+            ("x-challenge", false, "after challenge_required: the solution, base64 of its JSON"),
+            ("x-page-signals", false, "how the page was used, t=<ms>;p=<n>;k=<n>;s=<n>: a hint"),
+        ],
         body: Some(("OrderBody", r#"{"productId":"iphone-15","userId":"alice-7"}"#)),
         answers: &[
             Json {
@@ -191,6 +197,8 @@ const OPERATIONS: &[Operation] = &[
             Problem(Code::InvalidRequest),
             Problem(Code::UserMismatch),
             Problem(Code::Forbidden),
+            Problem(Code::ChallengeRequired),
+            Problem(Code::ScoreRefused),
             Problem(Code::OverRate),
             Problem(Code::Busy),
             Problem(Code::LogBehind),
@@ -221,6 +229,37 @@ const OPERATIONS: &[Operation] = &[
             Problem(Code::UnsupportedMediaType),
             Problem(Code::Forbidden),
         ],
+        ..NOTHING
+    },
+    Operation {
+        id: "challenge",
+        path: "/challenge",
+        summary: "A challenge for the order of this product and idempotency key, as the widget altcha takes \
+                  it; with a pass, unsigned",
+        caller: Caller::Pass,
+        query: &[
+            ("product", "string", "the product of the order"),
+            ("key", "string", "its idempotency key"),
+        ],
+        answers: &[
+            Json {
+                code: Code::Ok,
+                schema: "Challenge",
+                example: r#"{"algorithm":"SHA-256","challenge":"5c5d7a5e9c8f4fd7a8c7ad1cb19f5c3fd0d2a9b7ae3d2bd7ce2c6a1a33b6c0de","maxnumber":50000,"salt":"0f1e2d3c4b5a69788796a5b4?expires=1764000120&order=7f0c2f63-9d0e-8b34-9c55-0f7a3d1c6a10&max=50000&","signature":"9a3c7e5b1d8f2a4c6e0b9d7f5a3c1e8b6d4f2a0c9e7b5d3f1a8c6e4b2d0f9a7c"}"#,
+            },
+            Problem(Code::Unauthorized),
+            Problem(Code::UserBlocked),
+            Problem(Code::InvalidRequest),
+            Problem(Code::SlowDown),
+            Problem(Code::NotFound),
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "challengeScript",
+        path: "/challenge.js",
+        summary: "What solves challenges in a worker of a page: window.fluxChallenge(problem)",
+        answers: &[Answer::Text { code: Code::Ok, example: "\"use strict\";" }],
         ..NOTHING
     },
     Operation {

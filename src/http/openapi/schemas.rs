@@ -7,7 +7,7 @@ use crate::http::operator::console::{login, offenders, overview, recent, stores}
 use crate::http::operator::incident::look::{analysis, offenders as found, orders as suspicious};
 use crate::http::operator::incident::{reverse, stop};
 use crate::http::operator::{
-    approvals, blocks, changes, handlers, history, limits, privacy, products, tokens,
+    allows, approvals, blocks, changes, handlers, history, limits, privacy, products, tokens,
 };
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
@@ -38,6 +38,12 @@ pub fn all() -> Map<String, Value> {
     add("BlockView", of::<blocks::BlockView>());
     add("Blocks", of::<blocks::Blocks>());
     add("BlockChanged", of::<blocks::BlockChanged>());
+    add("Allows", of::<allows::Allows>());
+    add("AllowChanged", of::<allows::AllowChanged>());
+    add("TurnOff", of::<allows::TurnOff>());
+    add("OffView", of::<allows::OffView>());
+    add("ScoreState", of::<allows::ScoreState>());
+    add("Challenge", challenge());
     add("SetLimit", of::<limits::SetLimit>());
     add("Live", of::<limits::Live>());
     add("LimitView", of::<limits::LimitView>());
@@ -239,6 +245,28 @@ fn problem() -> Value {
             "serverTime": { "type": "integer", "description": "Unix milliseconds" },
             "orderId": order_id(),
             "waitingRoom": { "type": "string" },
+            "provider": {
+                "type": "string", "enum": ["altcha", "turnstile", "hcaptcha", "recaptcha"],
+                "description": "with challenge_required: who makes challenges",
+            },
+            "siteKey": { "type": "string", "description": "the page's key at that service" },
+            "challenge": super::reference("Challenge"),
+        },
+    })
+}
+
+/// Version 1 of ALTCHA's protocol.
+fn challenge() -> Value {
+    let hash = || json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    json!({
+        "type": "object",
+        "required": ["algorithm", "challenge", "maxnumber", "salt", "signature"],
+        "properties": {
+            "algorithm": { "const": "SHA-256" },
+            "challenge": hash(),
+            "maxnumber": { "type": "integer", "description": "the largest number to try" },
+            "salt": { "type": "string", "description": "hash this and the number, in decimal" },
+            "signature": hash(),
         },
     })
 }

@@ -107,7 +107,7 @@ pub struct BlockChanged {
 /// The blocks that stand.
 pub async fn list(State(operator): State<Arc<Operator>>) -> Coded {
     let control = operator.shared.applied().control();
-    let blocks = control.blocks(log_time_ms(&operator)).map(view).collect();
+    let blocks = control.blocks(log_time_ms(&operator)).map(BlockView::of).collect();
     reply::json_value(Code::Ok, &Blocks { blocks })
 }
 
@@ -120,16 +120,24 @@ pub async fn set(
 ) -> Coded {
     answer(async {
         let operation = required_operation(&headers)?;
-        let SetBlock { address, fingerprint, user, id, until, reason } = parse(&body)?;
-        let target = Target { address, fingerprint, user, id };
-        check_until(&operator, until)?;
-        check_reason(&reason, &target.texts())?;
-        let target = target.read(&operator)?;
-        let change = ControlChange::BlockSet { target, until_ms: Some(until), reason };
+        let (target, until_ms, reason) = read_set(&operator, &body)?;
+        let change = ControlChange::BlockSet { target, until_ms: Some(until_ms), reason };
         let ignored = say(&operator, &caller, operation, change).await?;
         Ok(changed(&operator, target, ignored))
     })
     .await
+}
+
+/// Whom, until when and why, of a body that sets one.
+pub(super) fn read_set(
+    operator: &Operator,
+    body: &[u8],
+) -> Result<(BlockTarget, u64, String), Coded> {
+    let SetBlock { address, fingerprint, user, id, until, reason } = parse(body)?;
+    let target = Target { address, fingerprint, user, id };
+    check_until(operator, until)?;
+    check_reason(&reason, &target.texts())?;
+    Ok((target.read(operator)?, until, reason))
 }
 
 /// Lifts a block, by whom it is of.
@@ -174,26 +182,28 @@ async fn lift_target(
 
 fn changed(operator: &Operator, target: BlockTarget, ignored: Option<Ignored>) -> Coded {
     let control = operator.shared.applied().control();
-    let block = control.block(&target, log_time_ms(operator)).map(view);
+    let block = control.block(&target, log_time_ms(operator)).map(BlockView::of);
     let (status, id) = (word(ignored), target.to_string());
     reply::json_value(Code::Ok, &BlockChanged { status, reason: ignored, id, block })
 }
 
-pub(super) fn view(block: &Block) -> BlockView {
-    let (kind, bits) = match block.target {
-        BlockTarget::V4 { bits, .. } => ("ipv4", Some(bits)),
-        BlockTarget::V6 { bits, .. } => ("ipv6", Some(bits)),
-        BlockTarget::Fingerprint(_) => ("fingerprint", None),
-        BlockTarget::User(_) => ("user", None),
-    };
-    BlockView {
-        id: block.target.to_string(),
-        kind,
-        bits,
-        until: block.until_ms,
-        reason: block.reason.clone(),
-        by: block.by.to_string(),
-        at: block.at_ms,
+impl BlockView {
+    pub(super) fn of(block: &Block) -> Self {
+        let (kind, bits) = match block.target {
+            BlockTarget::V4 { bits, .. } => ("ipv4", Some(bits)),
+            BlockTarget::V6 { bits, .. } => ("ipv6", Some(bits)),
+            BlockTarget::Fingerprint(_) => ("fingerprint", None),
+            BlockTarget::User(_) => ("user", None),
+        };
+        Self {
+            id: block.target.to_string(),
+            kind,
+            bits,
+            until: block.until_ms,
+            reason: block.reason.clone(),
+            by: block.by.to_string(),
+            at: block.at_ms,
+        }
     }
 }
 
@@ -206,7 +216,7 @@ impl Target {
     }
 
     /// The pseudonym.
-    fn read(&self, operator: &Operator) -> Result<BlockTarget, Coded> {
+    pub(super) fn read(&self, operator: &Operator) -> Result<BlockTarget, Coded> {
         let key = operator.shared.guard.block_key();
         match (&self.address, &self.fingerprint, &self.user, &self.id) {
             (Some(address), None, None, None) => Ok(key.network(parse_network(address)?)),
@@ -227,7 +237,7 @@ impl Target {
     }
 }
 
-fn parse_id(id: &str) -> Result<BlockTarget, Coded> {
+pub(super) fn parse_id(id: &str) -> Result<BlockTarget, Coded> {
     id.parse().map_err(|why| invalid(&format!("the id of a block {why}")))
 }
 

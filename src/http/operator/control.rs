@@ -9,7 +9,7 @@ use super::desk::write;
 use super::products::{invalid, missing_key, operation};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
-use crate::sale::control::{APPROVALS_MAX, BLOCKS_MAX, REASON_BYTES_MAX, TOKENS_MAX};
+use crate::sale::control::{ALLOWS_MAX, APPROVALS_MAX, BLOCKS_MAX, REASON_BYTES_MAX, TOKENS_MAX};
 use crate::sale::{ControlChange, ControlRecord, Ignored, OperationId, Outcome, ProductId, Record};
 
 /// The furthest end of a block, a live limit or a token, in milliseconds from now: a year.
@@ -49,8 +49,8 @@ fn refused(why: Ignored) -> Result<Ignored, Coded> {
         Ignored::Full => (
             Code::Conflict,
             format!(
-                "as many stand as may stand ({BLOCKS_MAX} blocks, {TOKENS_MAX} tokens, \
-                 {APPROVALS_MAX} approvals): take some away, or block a prefix in place of its \
+                "as many stand as may stand ({BLOCKS_MAX} blocks, {ALLOWS_MAX} allows, {TOKENS_MAX} \
+                 tokens, {APPROVALS_MAX} approvals): take some away, or block a prefix in place of its \
                  addresses"
             ),
         ),

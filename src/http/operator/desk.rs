@@ -165,6 +165,12 @@ fn entry(control: &ControlState, record: &ControlRecord, now_ms: u64) -> Value {
         ControlChange::BlockSet { target, .. } | ControlChange::BlockLifted { target } => {
             block(target)
         }
+        ControlChange::AllowSet { target, .. } | ControlChange::AllowLifted { target } => {
+            json(control.allow(target, now_ms))
+        }
+        ControlChange::ScoreOff { .. } | ControlChange::ScoreOn {} => {
+            json(control.score_off(now_ms))
+        }
         ControlChange::LimitSet { limit, .. } | ControlChange::LimitCleared { limit } => {
             json(control.limit(*limit, now_ms))
         }
@@ -185,9 +191,10 @@ fn reason_of(record: &Record) -> Option<&str> {
     match record {
         Record::OrderReversed { reason, .. } => Some(reason),
         Record::Control(record) => match &record.change {
-            ControlChange::BlockSet { reason, .. } | ControlChange::LimitSet { reason, .. } => {
-                Some(reason)
-            }
+            ControlChange::BlockSet { reason, .. }
+            | ControlChange::AllowSet { reason, .. }
+            | ControlChange::ScoreOff { reason, .. }
+            | ControlChange::LimitSet { reason, .. } => Some(reason),
             _ => None,
         },
         _ => None,

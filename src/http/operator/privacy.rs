@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::Operator;
 use super::auth::Caller;
-use super::blocks::{BlockView, view};
+use super::blocks::BlockView;
 use super::control::log_time_ms;
 use super::products::{answer, invalid, parse};
 use super::trail;
@@ -265,7 +265,7 @@ async fn export(
 fn kept(operator: &Operator, known: &Known) -> KeptOfPerson {
     let control = operator.shared.applied().control();
     let target = operator.shared.guard.block_key().user(&known.user);
-    let block = control.block(&target, log_time_ms(operator)).map(view);
+    let block = control.block(&target, log_time_ms(operator)).map(BlockView::of);
     let order = |order: &PersonOrder| OrderOfPerson {
         order_id: order.row.order_id.to_string(),
         product_id: order.row.product.to_string(),

@@ -38,6 +38,7 @@ pub fn denied(operator: &Operator, request: &Request, kind: RefusalKind, who: Op
         call: "operator",
         detail: "",
         who: who.map(Into::into),
+        score: None,
     });
 }
 

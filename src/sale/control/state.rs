@@ -19,6 +19,8 @@ use crate::sale::record::Record;
 
 /// Blocks that can stand at a time. Whoever has more should block prefixes.
 pub const BLOCKS_MAX: usize = 4_096;
+/// Allows that can stand at a time.
+pub const ALLOWS_MAX: usize = 1_024;
 /// Tokens that can stand at a time, beside the configured ones.
 pub const TOKENS_MAX: usize = 128;
 /// Approvals that can wait or be given at a time.
@@ -28,7 +30,21 @@ pub const OPERATIONS_MAX: usize = 8_192;
 /// How long an operation is remembered, in milliseconds of log time: a week.
 pub const OPERATIONS_KEPT_MS: u64 = 7 * 24 * 3_600 * 1_000;
 
-/// Somebody who is refused at the door.
+/// That nobody is scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreOff {
+    /// Until when (log time, Unix milliseconds).
+    pub until_ms: u64,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub by: OperatorName,
+    /// When (log time, Unix milliseconds).
+    pub at_ms: u64,
+}
+
+/// Somebody who is refused at the door, or excused from the bot score.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
@@ -125,6 +141,8 @@ pub struct ControlState {
     log_time_ms: u64,
     applied_offset: u64,
     blocks: BTreeMap<BlockTarget, Block>,
+    allows: BTreeMap<BlockTarget, Block>,
+    score_off: Option<ScoreOff>,
     limits: BTreeMap<Limit, LiveLimit>,
     tokens: BTreeMap<OperatorName, Token>,
     approvals: BTreeMap<OperationId, Approval>,
@@ -142,6 +160,11 @@ struct Rows {
     tokens: Vec<Token>,
     approvals: Vec<Approval>,
     operations: Vec<Done>,
+    // What format 3 added: absent where it was not used, so that an older state has the form that it had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allows: Vec<Block>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    score_off: Option<ScoreOff>,
 }
 
 /// Why rows are no state: whoever kept them has lost or altered some.
@@ -182,6 +205,22 @@ impl ControlState {
                 put(&mut self.blocks, target, block, BLOCKS_MAX)
             }
             ControlChange::BlockLifted { target } => take(&mut self.blocks, target),
+            ControlChange::AllowSet { target, until_ms, reason } => {
+                let (target, until_ms, reason) = (*target, Some(*until_ms), reason.clone());
+                self.check_time(until_ms)?;
+                let allow = Block { target, until_ms, reason, by, at_ms };
+                put(&mut self.allows, target, allow, ALLOWS_MAX)
+            }
+            ControlChange::AllowLifted { target } => take(&mut self.allows, target),
+            ControlChange::ScoreOff { until_ms, reason } => {
+                let (until_ms, reason) = (*until_ms, reason.clone());
+                self.check_time(Some(until_ms))?;
+                self.score_off = Some(ScoreOff { until_ms, reason, by, at_ms });
+                Ok(())
+            }
+            ControlChange::ScoreOn {} => {
+                self.score_off.take().map(drop).ok_or(Ignored::UnknownEntry)
+            }
             ControlChange::LimitSet { limit, value, burst, until_ms, reason } => {
                 let (limit, value, burst) = (*limit, *value, *burst);
                 let (until_ms, reason) = (*until_ms, reason.clone());
@@ -253,6 +292,8 @@ impl ControlState {
     fn forget(&mut self) {
         let now_ms = self.log_time_ms;
         self.blocks.retain(|_, block| !is_over(block.until_ms, now_ms));
+        self.allows.retain(|_, allow| !is_over(allow.until_ms, now_ms));
+        self.score_off.take_if(|off| off.until_ms <= now_ms);
         self.limits.retain(|_, limit| limit.until_ms > now_ms);
         self.tokens.retain(|_, token| !is_over(token.until_ms, now_ms));
         self.approvals.retain(|_, approval| approval.until_ms > now_ms);
@@ -278,6 +319,21 @@ impl ControlState {
     /// One block, if it stands at that log time.
     pub fn block(&self, target: &BlockTarget, now_ms: u64) -> Option<&Block> {
         self.blocks.get(target).filter(|block| !is_over(block.until_ms, now_ms))
+    }
+
+    /// Who is excused from the bot score when log time is `now_ms`.
+    pub fn allows(&self, now_ms: u64) -> impl Iterator<Item = &Block> {
+        self.allows.values().filter(move |allow| !is_over(allow.until_ms, now_ms))
+    }
+
+    /// One of them, if it stands at that log time.
+    pub fn allow(&self, target: &BlockTarget, now_ms: u64) -> Option<&Block> {
+        self.allows.get(target).filter(|allow| !is_over(allow.until_ms, now_ms))
+    }
+
+    /// That the bot score is off, if it is when log time is `now_ms`.
+    pub fn score_off(&self, now_ms: u64) -> Option<&ScoreOff> {
+        self.score_off.as_ref().filter(|off| off.until_ms > now_ms)
     }
 
     /// The live limits that hold when log time is `now_ms`.
@@ -310,11 +366,13 @@ impl ControlState {
         self.operations.get(operation).map(|done| done.offset)
     }
 
-    /// When a block or a live limit ends next after `now_ms` (log time); `None` if none does.
+    /// When a block, an allow or a live limit ends next after `now_ms` (log time); `None` if none does.
     pub fn next_end_ms(&self, now_ms: u64) -> Option<u64> {
-        let blocks = self.blocks.values().filter_map(|block| block.until_ms);
+        let targets = self.blocks.values().chain(self.allows.values());
+        let targets = targets.filter_map(|target| target.until_ms);
         let limits = self.limits.values().map(|limit| limit.until_ms);
-        blocks.chain(limits).filter(|until_ms| *until_ms > now_ms).min()
+        let score = self.score_off.iter().map(|off| off.until_ms);
+        targets.chain(limits).chain(score).filter(|until_ms| *until_ms > now_ms).min()
     }
 
     /// The latest log time, Unix milliseconds.
@@ -359,6 +417,8 @@ impl From<ControlState> for Rows {
             tokens: state.tokens.into_values().collect(),
             approvals: state.approvals.into_values().collect(),
             operations: state.operations.into_values().collect(),
+            allows: state.allows.into_values().collect(),
+            score_off: state.score_off,
         }
     }
 }
@@ -370,6 +430,8 @@ impl TryFrom<Rows> for ControlState {
             log_time_ms: rows.log_time_ms,
             applied_offset: rows.applied_offset,
             blocks: table(rows.blocks, |block| block.target, BLOCKS_MAX, "blocks")?,
+            allows: table(rows.allows, |allow| allow.target, ALLOWS_MAX, "allows")?,
+            score_off: rows.score_off,
             limits: table(rows.limits, |limit| limit.limit, Limit::ALL.len(), "limits")?,
             tokens: table(rows.tokens, |token| token.name, TOKENS_MAX, "tokens")?,
             approvals: table(rows.approvals, |approval| approval.id, APPROVALS_MAX, "approvals")?,

@@ -91,6 +91,37 @@ fn a_block_stands_until_its_time_or_until_it_is_lifted() {
     assert_eq!(log.say(block(1, Some(T0 + 1_000))), ignored(Ignored::Expired));
 }
 
+fn allow(tag: u64, until_ms: u64) -> ControlChange {
+    let target = BlockTarget::User(tag);
+    ControlChange::AllowSet { target, until_ms, reason: "a false positive".to_owned() }
+}
+
+#[test]
+fn an_allow_and_a_score_that_is_off_stand_until_their_time_and_are_no_blocks() {
+    let mut log = Log::new();
+    assert_eq!(log.say(allow(1, T0 + 1_000)), Outcome::Applied);
+    let off = |until_ms| ControlChange::ScoreOff { until_ms, reason: "r".to_owned() };
+    assert_eq!(log.say(ControlChange::ScoreOn {}), ignored(Ignored::UnknownEntry));
+    assert_eq!(log.say(off(T0)), ignored(Ignored::Expired));
+    assert_eq!(log.say(off(T0 + 500)), Outcome::Applied);
+    let stands =
+        |log: &Log, at_ms| (log.state.allows(at_ms).count(), log.state.score_off(at_ms).is_some());
+    assert_eq!(stands(&log, T0 + 499), (1, true));
+    assert_eq!(log.state.next_end_ms(T0), Some(T0 + 500));
+    assert_eq!(stands(&log, T0 + 500), (1, false));
+    assert_eq!(log.state.next_end_ms(T0 + 500), Some(T0 + 1_000));
+    assert_eq!(stands(&log, T0 + 1_000), (0, false));
+    assert_eq!(log.state.blocks(T0).count(), 0);
+    let lift = ControlChange::AllowLifted { target: BlockTarget::User(1) };
+    assert_eq!(log.say(lift.clone()), Outcome::Applied);
+    assert_eq!(log.say(lift), ignored(Ignored::UnknownEntry));
+    for tag in 0..ALLOWS_MAX as u64 {
+        assert_eq!(log.say(allow(tag, T0 + 1_000)), Outcome::Applied);
+    }
+    assert_eq!(log.say(allow(u64::MAX, T0 + 1_000)), ignored(Ignored::Full));
+    assert_eq!(log.say(allow(5, T0 + 1_000)), Outcome::Applied, "it replaces one");
+}
+
 #[test]
 fn log_time_never_goes_back() {
     let mut log = Log::new();
@@ -263,6 +294,10 @@ fn any_change() -> impl Strategy<Value = ControlChange> {
         at().prop_map(asked),
         approval().prop_map(|approval| ControlChange::ApprovalGiven { approval }),
         approval().prop_map(|approval| ControlChange::ApprovalRejected { approval }),
+        (0u64..4, at()).prop_map(|(tag, until_ms)| allow(tag, until_ms)),
+        (0u64..4).prop_map(|tag| ControlChange::AllowLifted { target: BlockTarget::User(tag) }),
+        at().prop_map(|until_ms| ControlChange::ScoreOff { until_ms, reason: "r".to_owned() }),
+        Just(ControlChange::ScoreOn {}),
     ]
 }
 

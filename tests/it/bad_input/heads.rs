@@ -247,6 +247,12 @@ fn ignored(kit: &Kit) -> Vec<Case> {
         ("proxy-connection", "close"),
         ("x-device-fingerprint", ""),
         ("x-device-fingerprint", "zqmarkqz"),
+        // Nobody is asked: what these say is of no account.
+        ("x-challenge", "zqmarkqz"),
+        ("x-challenge", ""),
+        ("x-page-signals", "t=zqmarkqz;p=-1"),
+        ("x-page-signals", ""),
+        ("sec-ch-ua-platform", "zqmarkqz"),
         ("traceparent", "zqmarkqz"),
         ("priority", "u=9"),
         ("max-forwards", "0"),

@@ -25,7 +25,15 @@ fn methods(kit: &Kit) -> Vec<Case> {
         let draft = Draft::new(method, "/session", "");
         cases.push(Case::new(format!("{method} /session"), draft.bytes(), OTHER_METHOD));
     }
-    for path in ["/livez", "/readyz", "/openapi.json", "/products/good", "/orders", "/orders/x"] {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/openapi.json",
+        "/products/good",
+        "/orders",
+        "/orders/x",
+        "/challenge",
+    ] {
         for method in ["POST", "PUT", "DELETE", "get", "TRACE"] {
             let draft = Draft::new(method, path, "");
             cases.push(Case::new(format!("{method} {path}"), draft.bytes(), OTHER_METHOD));

@@ -8,6 +8,7 @@
 //! are checked by the contract alone ([`world`]).
 
 mod batches;
+mod challenge;
 mod clocks;
 mod cluster;
 mod connections;

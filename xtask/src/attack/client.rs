@@ -44,6 +44,10 @@ pub struct Own {
     pub hasty: Box<Target>,
     /// The server without limits on rates, so that races reach the log.
     pub open: Box<Target>,
+    /// The server that asks every script for a challenge.
+    pub strict: Box<Target>,
+    /// The server of a shop whose page sends fingerprints and solves challenges.
+    pub scored: Box<Target>,
     /// Keys of the issuers of JWTs.
     pub issuers: super::jwt::Issuers,
 }

@@ -42,6 +42,10 @@ pub struct Servers {
     pub hasty: Server,
     /// Without limits on rates.
     pub open: Server,
+    /// Asks every script for a challenge.
+    pub strict: Server,
+    /// With the bot score of a shop whose page sends fingerprints.
+    pub scored: Server,
     _directory: TempDir,
 }
 
@@ -65,10 +69,18 @@ impl Servers {
         let usual = start("usual", &usual_keys())?;
         let hasty = start("hasty", &hasty_keys())?;
         let open = start("open", OPEN_KEYS)?;
+        let strict = start("strict", &format!("{OPEN_KEYS}{STRICT_KEYS}"))?;
+        let scored = start("scored", &format!("{OPEN_KEYS}{SCORED_KEYS}"))?;
         let other = |server: &Server| Box::new(Target::local(server.public, server.operator, None));
-        let own = Own { hasty: other(&hasty), open: other(&open), issuers };
+        let own = Own {
+            hasty: other(&hasty),
+            open: other(&open),
+            strict: other(&strict),
+            scored: other(&scored),
+            issuers,
+        };
         let target = Target::local(usual.public, usual.operator, Some(own));
-        Ok((Self { usual, hasty, open, _directory: directory }, target))
+        Ok((Self { usual, hasty, open, strict, scored, _directory: directory }, target))
     }
 }
 
@@ -103,6 +115,24 @@ buyer_per_second = 0
 client_per_second = 0
 product_per_second = 0
 min_interval_ms = 0
+";
+
+/// A plain script has 30 points. Further points are of no account: each attack ends in the same answer.
+const STRICT_KEYS: &str = "
+[score]
+challenge_above = 20
+refuse_above = 1000
+[challenge]
+expires_seconds = 10
+";
+
+/// What the documentation advises such a shop.
+const SCORED_KEYS: &str = "
+[http]
+trusted_proxies = [\"127.9.0.0/16\"]
+[score]
+challenge_above = 50
+refuse_above = 100
 ";
 
 fn usual_keys() -> String {

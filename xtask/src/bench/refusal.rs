@@ -1,5 +1,6 @@
 //! The instructions of one refusal as sold out, guard and state together, counted by callgrind; and the same
-//! with what goes with a request: its id, and the traces that it might have been in.
+//! with what goes with a request: its id, and the traces that it might have been in; and for shoppers with a
+//! browser's headers, with the bot score and without.
 //!
 //! The count of a program that does it once a thousand times and once three thousand times differs by two
 //! thousand refusals: what they share (start, signing) falls out. So it is the same on a busy machine.
@@ -14,7 +15,8 @@ use flux_gate::clock::Clock;
 use flux_gate::config::traces::Traces;
 use flux_gate::config::{self, Config};
 use flux_gate::evidence::{Evidence, Recorder, Seen, SqliteEvidence, What};
-use flux_gate::guard::{Guard, Now, PassKeys, Request};
+use flux_gate::guard::pass::Pass;
+use flux_gate::guard::{Guard, Now, PassId, PassKeys, Request};
 use flux_gate::http::code::Code;
 use flux_gate::http::spans;
 use flux_gate::keys::IdentityKeys;
@@ -46,6 +48,30 @@ pub struct Options {
     /// What goes with a request.
     #[arg(long, value_enum, default_value_t = Around::Nothing)]
     around: Around,
+    /// Who sends them.
+    #[arg(long, value_enum, default_value_t = Sender::Client)]
+    sender: Sender,
+}
+
+/// Who sends the orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sender {
+    /// A shop's API client.
+    Client,
+    /// Shoppers with passes and a browser's headers, whose orders are scored.
+    Shopper,
+    /// The same, and the score is off.
+    Unscored,
+}
+
+impl Sender {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Shopper => "shopper",
+            Self::Unscored => "unscored",
+        }
+    }
 }
 
 /// What goes with a request.
@@ -85,10 +111,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.count <= MANY, "at most {MANY}");
     let identity = Arc::new(IdentityKeys::new(&[1; 32], &[2; 32]));
     let keys = PassKeys::parse("k:0123456789abcdef0123456789abcdef")?;
-    let guard = Guard::new(&configuration(), identity.clone(), keys, [5; 16])?;
+    let mut config = configuration();
+    config.score.enabled = options.sender != Sender::Unscored;
+    let guard = Guard::new(&config, identity.clone(), keys, [5; 16])?;
     let applied = sold_out(&identity)?;
     let users = if options.known { 10 } else { MANY };
-    let orders: Vec<Prepared> = (0..MANY).map(|n| prepare(n, n % users)).collect();
+    let passes = PassKeys::parse("k:0123456789abcdef0123456789abcdef")?;
+    let orders: Vec<Prepared> = (0..MANY)
+        .map(|n| match options.sender {
+            Sender::Client => prepare(n, n % users),
+            Sender::Shopper | Sender::Unscored => by_shopper(&passes, n, n % users),
+        })
+        .collect();
     let orders = orders.into_iter().map(|order| order.within(options.around)).collect::<Vec<_>>();
     let requests = requests(options.around)?;
     let seen_by = evidence(&identity)?;
@@ -102,7 +136,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             target: "/order",
             headers: &order.headers,
             body: order.body.as_bytes(),
-            peer: [127, 0, 0, 1].into(),
+            peer: [203, 0, 113, 7].into(),
         };
         let monotonic_us = 1_000_000 + number as u64 * 1_000_000;
         let now = Now { unix_ms: NOW_MS, monotonic_us };
@@ -258,6 +292,64 @@ fn prepare(number: usize, user: usize) -> Prepared {
     Prepared { headers: headers.collect(), body }
 }
 
+/// As a browser sends it, whose page was used.
+fn by_shopper(passes: &PassKeys, number: usize, user: usize) -> Prepared {
+    let pass = Pass {
+        user: format!("buyer-{user:x}").parse().expect("a user id"),
+        name_space: "shop".into(),
+        issued_ms: NOW_MS,
+        expires_ms: NOW_MS + 900_000,
+        id: PassId([7; 16]),
+    };
+    let (text, session_key) = passes.issue(&pass);
+    let body = format!(r#"{{"productId":"{PRODUCT}","userId":"buyer-{user:x}"}}"#);
+    let (time, key) = (NOW_MS.to_string(), format!("k-{number:x}"));
+    let parts = SignedParts {
+        method: b"POST",
+        path: b"/order",
+        body: body.as_bytes(),
+        request_time: time.as_bytes(),
+        idempotency_key: key.as_bytes(),
+    };
+    let signature = hex::encode(parts.sign(&session_key.signing_key()));
+    let (bearer, length) = (format!("Bearer {text}"), body.len().to_string());
+    // Of few users many kinds of devices, so that none of them is taken for a farm.
+    let agent = format!(
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+         Chrome/{}.0.0.0 Safari/537.36",
+        100 + user % 40
+    );
+    let fingerprint = format!("{user:032x}");
+    let headers = [
+        ("host", "shop.example"),
+        ("connection", "keep-alive"),
+        ("content-type", "application/json"),
+        ("authorization", &bearer),
+        ("x-request-time", &time),
+        ("x-idempotency-key", &key),
+        ("x-signature", &signature),
+        ("x-device-fingerprint", &fingerprint),
+        ("x-page-signals", "t=5170;p=41;k=0;s=2"),
+        ("content-length", &length),
+        ("user-agent", &agent),
+        ("accept", "*/*"),
+        ("accept-language", "de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("sec-ch-ua", "\"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\""),
+        ("sec-ch-ua-mobile", "?0"),
+        ("sec-ch-ua-platform", "\"Windows\""),
+        ("sec-fetch-site", "same-origin"),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-dest", "empty"),
+        ("origin", "https://shop.example"),
+        ("referer", "https://shop.example/phone"),
+    ];
+    let value = |text: &str| HeaderValue::from_str(text).expect("printable text");
+    let headers =
+        headers.into_iter().map(|(name, text)| (http::HeaderName::from_static(name), value(text)));
+    Prepared { headers: headers.collect(), body }
+}
+
 impl Prepared {
     fn within(mut self, around: Around) -> Self {
         const PLACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
@@ -272,11 +364,12 @@ impl Prepared {
 ///
 /// # Errors
 /// Valgrind fails.
-pub fn instructions(known: bool, around: Around) -> anyhow::Result<Option<f64>> {
+pub fn instructions(known: bool, around: Around, sender: Sender) -> anyhow::Result<Option<f64>> {
     let count = |refusals: usize| {
         let number = refusals.to_string();
         let known: &[&str] = if known { &["--known"] } else { &[] };
-        collected(&[&["refusal", "--around", around.word(), "--count", &number], known].concat())
+        let what = ["refusal", "--around", around.word(), "--sender", sender.word()];
+        collected(&[&what, &["--count", &number][..], known].concat())
     };
     let (Some(few), Some(many)) = (count(FEW)?, count(MANY)?) else { return Ok(None) };
     Ok(Some((many - few) as f64 / (MANY - FEW) as f64))

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::client::{self, Shape};
 use super::pairs::{self, Effort, Measured, Pairs, Side, Source};
-use super::refusal::Around;
+use super::refusal::{Around, Sender};
 use super::report::Target;
 use super::requests::{Crowd, Recipe, Requests};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
@@ -39,10 +39,28 @@ pub fn refusal(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         (true, Around::Parent, "and an unsampled trace of its caller's"),
     ] {
         let what = format!("instructions of one guarded refusal, {who}");
-        match counted::instructions(known, around)? {
+        match counted::instructions(known, around, Sender::Client)? {
             Some(count) => bench.report.line(what, count, format!("{count:.0}"), Target::Told),
             None => println!("  {what}: did not run, valgrind is not installed"),
         }
+    }
+    score(bench)
+}
+
+/// What the bot score adds to the refusal of a shopper with a browser's headers.
+fn score(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    for (known, who) in [(true, "a shopper it knows"), (false, "a new shopper")] {
+        let of = |sender| counted::instructions(known, Around::Nothing, sender);
+        let (Some(without), Some(with)) = (of(Sender::Unscored)?, of(Sender::Shopper)?) else {
+            println!("  the bot score: did not run, valgrind is not installed");
+            return Ok(());
+        };
+        let what = format!("instructions of one guarded refusal, {who}, without the bot score");
+        bench.report.line(what, without, format!("{without:.0}"), Target::Told);
+        let what = format!("the same with the bot score, over it ({who})");
+        let ratio = with / without;
+        let text = format!("{ratio:.3} ({with:.0})");
+        bench.report.line(what, ratio, text, Target::AtMost(1.05));
     }
     Ok(())
 }

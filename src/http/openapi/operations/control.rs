@@ -1,4 +1,4 @@
-//! The operator's calls on blocks, live limits, tokens and approvals.
+//! The operator's calls on blocks, the bot score, live limits, tokens and approvals.
 
 use super::Answer::{Json, Problem};
 use super::{Answer, Caller, KEY, NOTHING, Operation};
@@ -13,6 +13,9 @@ pub const APPROVAL_REQUIRED: Answer = Json {
 
 const BLOCK: &str = r#"{"status":"applied","id":"v4-24-0f1e2d3c4b5a6978","block":{"id":"v4-24-0f1e2d3c4b5a6978","kind":"ipv4","bits":24,"until":1764003600000,"reason":"bots","by":"alice","at":1764000000000}}"#;
 const LIFTED: &str = r#"{"status":"applied","id":"v4-24-0f1e2d3c4b5a6978","block":null}"#;
+const ALLOW: &str = r#"{"status":"applied","id":"user-0f1e2d3c4b5a6978","allow":{"id":"user-0f1e2d3c4b5a6978","kind":"user","until":1764003600000,"reason":"a false positive","by":"alice","at":1764000000000}}"#;
+const ALLOW_LIFTED: &str = r#"{"status":"applied","id":"user-0f1e2d3c4b5a6978","allow":null}"#;
+const SCORE_OFF: &str = r#"{"status":"applied","configured":true,"enabled":false,"off":{"until":1764003600000,"reason":"too many false positives","by":"alice","at":1764000000000}}"#;
 const LIMIT: &str = r#"{"status":"applied","limit":{"limit":"ip_per_second","configured":10,"effective":2,"live":{"value":2,"burst":4,"until":1764003600000,"reason":"flood","by":"alice","at":1764000000000}}}"#;
 const CLEARED: &str = r#"{"status":"applied","limit":{"limit":"ip_per_second","configured":10,"effective":10,"live":null}}"#;
 
@@ -89,6 +92,109 @@ pub const OPERATIONS: &[Operation] = &[
         answers: &[
             ok("BlockChanged", LIFTED),
             INVALID,
+            NO_KEY,
+            UNKNOWN,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "listAllows",
+        path: "/admin/allows",
+        summary: "Who is excused from the bot score, as pseudonyms",
+        caller: Caller::Viewer,
+        answers: &[ok("Allows", r#"{"allows":[]}"#)],
+        ..NOTHING
+    },
+    Operation {
+        id: "setAllow",
+        method: "post",
+        path: "/admin/allows",
+        summary: "Excuse an address, a prefix, a fingerprint or a user from the bot score on all nodes",
+        caller: Caller::Operator,
+        headers: &[KEY],
+        body: Some((
+            "SetBlock",
+            r#"{"user":"alice-7","until":1764003600000,"reason":"a false positive"}"#,
+        )),
+        answers: &[
+            ok("AllowChanged", ALLOW),
+            INVALID,
+            NO_KEY,
+            CONFLICT,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "liftAllow",
+        method: "delete",
+        path: "/admin/allows",
+        summary: "Score somebody again, by whom it is",
+        caller: Caller::Operator,
+        headers: &[KEY],
+        body: Some(("Target", r#"{"user":"alice-7"}"#)),
+        answers: &[
+            ok("AllowChanged", ALLOW_LIFTED),
+            INVALID,
+            NO_KEY,
+            UNKNOWN,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "liftAllowById",
+        method: "delete",
+        path: "/admin/allows/{id}",
+        summary: "Score somebody again, by their pseudonym",
+        caller: Caller::Operator,
+        headers: &[KEY],
+        answers: &[
+            ok("AllowChanged", ALLOW_LIFTED),
+            INVALID,
+            NO_KEY,
+            UNKNOWN,
+            BUSY,
+            UNSETTLED,
+            UNWRITTEN,
+        ],
+        ..NOTHING
+    },
+    Operation {
+        id: "showScore",
+        path: "/admin/score",
+        summary: "Whether orders of shoppers are scored",
+        caller: Caller::Viewer,
+        answers: &[ok("ScoreState", r#"{"configured":true,"enabled":true,"off":null}"#)],
+        ..NOTHING
+    },
+    Operation {
+        id: "turnScoreOff",
+        method: "post",
+        path: "/admin/score/off",
+        summary: "Turn the bot score off on all nodes, until a time",
+        caller: Caller::Operator,
+        headers: &[KEY],
+        body: Some(("TurnOff", r#"{"until":1764003600000,"reason":"too many false positives"}"#)),
+        answers: &[ok("ScoreState", SCORE_OFF), INVALID, NO_KEY, BUSY, UNSETTLED, UNWRITTEN],
+        ..NOTHING
+    },
+    Operation {
+        id: "turnScoreOn",
+        method: "delete",
+        path: "/admin/score/off",
+        summary: "Score as configured before that time",
+        caller: Caller::Operator,
+        headers: &[KEY],
+        answers: &[
+            ok("ScoreState", r#"{"status":"applied","configured":true,"enabled":true,"off":null}"#),
             NO_KEY,
             UNKNOWN,
             BUSY,

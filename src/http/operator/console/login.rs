@@ -228,6 +228,7 @@ pub fn note(
         call: "console",
         detail,
         who: who.map(|caller| caller.name.as_str().into()),
+        score: None,
     });
 }
 

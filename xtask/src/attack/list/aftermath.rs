@@ -18,7 +18,7 @@ static NOTHING_PERSONAL: Attack =
 
 /// Looks at what the attacks left behind.
 pub fn aftermath(servers: &Servers) -> Vec<Done> {
-    let all = [&servers.usual, &servers.hasty, &servers.open];
+    let all = [&servers.usual, &servers.hasty, &servers.open, &servers.strict, &servers.scored];
     let logs = all.map(Server::log);
     let of = |look: fn(&str) -> Got| Got::all(logs.iter().map(|log| look(log)));
     vec![

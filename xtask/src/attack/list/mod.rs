@@ -11,6 +11,7 @@ use super::{Attack, Done};
 mod access;
 mod addresses;
 mod aftermath;
+mod bots;
 mod console;
 mod exhaustion;
 mod incident;
@@ -52,6 +53,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         injection::ATTACKS,
         smuggling::ATTACKS,
         addresses::ATTACKS,
+        bots::ATTACKS,
         console::ATTACKS,
         privacy::ATTACKS,
         exhaustion::ATTACKS,

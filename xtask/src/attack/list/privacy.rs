@@ -107,6 +107,8 @@ fn buyer(target: &Target) -> anyhow::Result<String> {
 }
 
 fn order(target: &Target, person: &str) -> anyhow::Result<()> {
+    // Two requests of one buyer within 100 ms are a bot's.
+    std::thread::sleep(std::time::Duration::from_millis(150));
     let product = target.sale(5)?;
     let draft = Draft::order(&product, person, &target.unique("k"));
     let answer = target.send(&draft.sign(&target.client, target.now_ms()))?;

@@ -19,6 +19,7 @@ mod file;
 pub mod load;
 pub mod print;
 pub mod problem;
+pub mod room;
 pub mod schema;
 pub mod stores;
 pub mod traces;
@@ -63,6 +64,8 @@ pub struct Config {
     pub log: LogOutput,
     /// Traces.
     pub traces: traces::Traces,
+    /// Waiting rooms.
+    pub room: room::Room,
 }
 
 /// The public listener and the limits of its connections.

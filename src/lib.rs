@@ -10,6 +10,7 @@
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
+//! room/                           waiting rooms: tickets, a draw that can be checked, queues
 //! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
 //! config  keys  signing  gcra  telemetry  clock  snapshot
 //! chain                           the digest chain of a log
@@ -35,6 +36,7 @@ pub mod load;
 pub mod log;
 pub mod place_order;
 pub mod receipt;
+pub mod room;
 pub mod sale;
 pub mod signing;
 pub mod snapshot;

@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["http", "worker"],
     &["place_order"],
     &["guard", "incident"],
-    &["audit", "gate", "log", "ledger"],
+    &["audit", "gate", "log", "ledger", "room"],
     &["receipt", "trace"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
     &["chain"],

@@ -17,6 +17,7 @@ use crate::gate::Gate;
 use crate::guard::live::LiveControls;
 use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadToken, Tokens};
+use crate::http::room::{LookError, Service};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
 use crate::keys::signer::{BadKey, Signer};
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The way to the collector of traces.
     #[error(transparent)]
     Traces(#[from] TracesError),
+    /// The look of the waiting rooms' page.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -129,6 +133,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         parts(&config, &identity, &guard, &clock, receipts.clone())?;
     live.take(&log.applied().control(), log.applied().log_time(&clock).likely_ms);
     let audit = trail(&config, &clock, &log)?;
+    let room = Arc::new(Service::new(&config.room, identity.clone(), guard.doors().clone())?);
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -145,6 +150,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         receipts,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
+        room,
         random,
         tracer,
         stopping: AtomicBool::new(false),

@@ -22,6 +22,7 @@ pub mod client;
 mod config;
 mod demo;
 mod doctor;
+mod draw;
 mod incident;
 mod keygen;
 pub mod limits;
@@ -175,6 +176,8 @@ enum Command {
     Token(token::Token),
     /// Check the log and the audit trail, read the trail, check receipts, prove a sale.
     Audit(Box<audit::Audit>),
+    /// Check a waiting room's draw, offline.
+    Draw(draw::DrawCommand),
     /// Print new secrets, ready for the environment or the configuration file.
     Keygen(keygen::Keygen),
     /// Check or print the configuration.
@@ -224,6 +227,7 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Incident(incident) => incident.run(machine, &common),
         Command::Token(token) => token.run(machine, &common),
         Command::Audit(audit) => audit.run(machine, &common),
+        Command::Draw(draw) => draw.run(machine),
         Command::Keygen(keygen) => keygen.run(machine),
         Command::Config(config) => config.run(machine, &common),
         Command::Migrate(migrate) => migrate.run(machine, &common),

@@ -2,8 +2,8 @@
 //!
 //! [`Guard::order`] is checks 2 to 10 of the table "What a request to `POST /order` passes" in
 //! `docs/ARCHITECTURE.md`, in its order: a request that is wrong in two ways gets the earlier refusal. Check
-//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s. Check 11 (bot score) and the
-//! waiting room's part of check 9 are not built yet; their places are marked.
+//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s. Check 11 (bot score) is not built
+//! yet; its place is marked.
 //!
 //! A passing order costs two HMACs (its signature, its id), one parse of its body and no allocation, once
 //! its pass or user is in the thread's [`PassCache`]. Expected refusals are values ([`Refusal`]); nothing
@@ -18,6 +18,7 @@ use aws_lc_rs::hmac;
 use crate::config::{ClientRole, Config};
 use crate::gate::Origin;
 use crate::keys::IdentityKeys;
+use crate::room::Doors;
 use crate::sale::{InvalidId, UserId};
 use crate::signing::SignedParts;
 
@@ -34,6 +35,7 @@ mod mac;
 pub mod pass;
 mod refusal;
 mod request;
+pub mod room;
 mod session;
 mod table;
 
@@ -88,6 +90,7 @@ pub struct Guard {
     pass_keys: PassKeys,
     pass_lifetime_ms: u64,
     identity: Arc<IdentityKeys>,
+    doors: Arc<Doors>,
     hash: KeyedHash,
 }
 
@@ -136,6 +139,7 @@ impl Guard {
             pass_keys,
             pass_lifetime_ms: config.session.pass_lifetime_seconds.saturating_mul(1_000),
             identity,
+            doors: Arc::new(Doors::new(&config.room.products)),
             hash,
         })
     }
@@ -183,10 +187,12 @@ impl Guard {
         // 8: the body.
         headers::json_content(request.headers).map_err(count)?;
         let (product, user) = body::parse_order(request.body).map_err(count)?;
-        // 9: may they; is it their own; is the user blocked. (A pass's admission while the product's
-        // waiting room is active: here.)
+        // 9: may they; is it their own; is the user blocked; were they let in, if the product has a waiting room.
         may_order(&who, &user).map_err(count)?;
         self.check_user(&user).map_err(count)?;
+        if let Who::Shopper(known) = &who {
+            self.check_admission(known.pass.admission, &product).map_err(count)?;
+        }
         // 10: the rate of the API client and of the buyer, and the time since the buyer's last order.
         let (buyer, caller_kind) = match who {
             Who::Shopper(known) => (known.buyer, CallerKind::Shopper),

@@ -71,6 +71,10 @@ pub enum RefusalKind {
     Logout,
     /// A call with a session of the console that comes from another origin.
     CrossSite,
+    /// An order past the waiting room: without an admission to it.
+    NotAdmitted,
+    /// A ticket of a waiting room that is forged, another buyer's, or used up.
+    BadTicket,
 }
 
 impl RefusalKind {
@@ -78,7 +82,7 @@ impl RefusalKind {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All of them, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Blocked,
         Self::TooManyRequests,
         Self::Unauthenticated,
@@ -96,6 +100,8 @@ impl RefusalKind {
         Self::Login,
         Self::Logout,
         Self::CrossSite,
+        Self::NotAdmitted,
+        Self::BadTicket,
     ];
 
     /// The word in the trail.
@@ -118,6 +124,8 @@ impl RefusalKind {
             Self::Login => "login",
             Self::Logout => "logout",
             Self::CrossSite => "cross_site",
+            Self::NotAdmitted => "not_admitted",
+            Self::BadTicket => "bad_ticket",
         }
     }
 }

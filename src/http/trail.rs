@@ -78,14 +78,22 @@ fn meaning(refusal: &Refusal) -> (RefusalKind, &'static str) {
         Refusal::Forbidden(Forbidden::OtherUser) => (RefusalKind::UserMismatch, ""),
         Refusal::Forbidden(Forbidden::UserBlocked) => (RefusalKind::UserBlocked, ""),
         Refusal::Forbidden(Forbidden::MissingRole(_)) => (RefusalKind::MissingRole, ""),
+        Refusal::NotAdmitted(_) => (RefusalKind::NotAdmitted, ""),
         Refusal::SlowDown { .. } => (RefusalKind::SlowDown, ""),
     }
 }
 
 /// The call out of the list of those that there are: a path may hold anything.
 fn call(target: &str) -> &'static str {
-    const CALLS: [&str; 6] =
-        ["/order", "/session", "/orders", "/products", "/openapi.json", "/.well-known"];
+    const CALLS: [&str; 7] = [
+        "/order",
+        "/session",
+        "/orders",
+        "/products",
+        "/openapi.json",
+        "/.well-known",
+        "/waiting-room",
+    ];
     let path = target.split('?').next().unwrap_or_default();
     let first = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     CALLS.into_iter().find(|call| call[1..] == *first).unwrap_or("other")

@@ -95,7 +95,7 @@ fn a_changed_seed_is_found() {
 fn an_entrant_who_was_added_dropped_or_moved_is_found() {
     let count = |listed| Fault::Count { listed, entrants: 10 };
     assert_eq!(fault(|_, e| e.entrants.as_mut().unwrap().push([0; 32])), count(11));
-    assert_eq!(fault(|_, e| drop(e.entrants.as_mut().unwrap().pop())), count(9));
+    assert_eq!(fault(|_, e| _ = e.entrants.as_mut().unwrap().pop()), count(9));
     assert_eq!(fault(|_, e| e.entrants.as_mut().unwrap().swap(1, 2)), Fault::Root);
     // With the count, or the root, changed along: the copy from before differs, or the ticket's proof.
     let added = |draw: &mut Draw, evidence: &mut Evidence| {

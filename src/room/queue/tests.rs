@@ -171,7 +171,7 @@ fn the_wait_is_about_what_it_was_lately() {
     assert_eq!(queue.wait_seconds(50), Some(5), "as configured");
     for step in 1..=8 {
         let now_ms = T0 + step * 1_000;
-        (0..100).for_each(|number| drop(poll(&mut queue, number, now_ms)));
+        (0..100).for_each(|number| _ = poll(&mut queue, number, now_ms));
         // Half as fast: by what is left to sell.
         queue.tick(now_ms, supply(5 * step as u32));
     }

@@ -17,6 +17,7 @@ use flux_gate::guard::jwt::JwtIssuers;
 use flux_gate::guard::{Now, PassKeys, body, headers};
 use flux_gate::load::answer::Answer;
 use flux_gate::load::wire::Response;
+use flux_gate::room::{Ticket, TicketKey};
 use flux_gate::sale::record::Record;
 use flux_gate::sale::{Book, BuyerRef, IdempotencyKey, LogEntry, OrderId, ProductId, UserId};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -38,12 +39,15 @@ pub const TARGETS: &[Target] = &[
     ("config_toml", config_toml),
     ("config_env", config_env),
     ("load_response", load_response),
+    ("room_ticket", room_ticket),
 ];
 
 /// The clock of all targets, in Unix milliseconds.
 const NOW_MS: u64 = 1_800_000_000_000;
 /// The key of the passes in the corpus.
 const PASS_KEYS: &str = "1:fuzz-pass-key-0123456789abcdef0123456789abcdef";
+/// The key of the tickets in the corpus.
+const TICKET_KEY: &[u8] = b"fuzz-ticket-key-0123456789abcdef";
 /// The key of the JWTs in the corpus.
 const JWT_KEY: &str = "fuzz-jwt-key-0123456789abcdef0123456789abcdef";
 
@@ -73,6 +77,23 @@ pub fn pass_token(bytes: &[u8]) -> bool {
     let _ = PassKeys::parse(text);
     let Some((pass, _)) = keys.verify(text) else { return false };
     assert_eq!(keys.issue(&pass).0, text, "a pass that was not issued");
+    true
+}
+
+/// Tickets of waiting rooms: none verifies but those that the key has issued, and whatever is read without a key is
+/// written the same.
+pub fn room_ticket(bytes: &[u8]) -> bool {
+    static KEY: OnceLock<TicketKey> = OnceLock::new();
+    let key = KEY.get_or_init(|| TicketKey::new(hmac::Key::new(hmac::HMAC_SHA256, TICKET_KEY)));
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let read = Ticket::read_unverified(text);
+    if let Some(ticket) = &read {
+        let (payload, _) = text.rsplit_once('.').expect("a MAC");
+        assert!(key.issue(ticket).starts_with(payload), "a ticket with two spellings");
+    }
+    let Some(ticket) = key.verify(text) else { return false };
+    assert_eq!(key.issue(&ticket), text, "a ticket that was not issued");
+    assert_eq!(read, Some(ticket));
     true
 }
 

@@ -38,7 +38,7 @@ impl Found {
         self.errors.push(Problem::new(key, what, mend));
     }
 
-    fn warn(&mut self, key: &str, what: impl Into<String>, mend: &str) {
+    pub(super) fn warn(&mut self, key: &str, what: impl Into<String>, mend: &str) {
         self.warnings.push(Problem::new(key, what, mend));
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn check(found: &mut Found, config: &Config) {
     }
     if room.absent_seconds < 2 * room.poll_seconds {
         let what = format!("is {}, less than two signs of life", room.absent_seconds);
-        found.error("room.absent_seconds", what, "choose at least twice room.poll_seconds");
+        found.warn("room.absent_seconds", what, "choose at least twice room.poll_seconds");
     }
     if room.brand_name.len() > BRAND_NAME_BYTES_MAX {
         let what = format!("has more than {BRAND_NAME_BYTES_MAX} bytes");

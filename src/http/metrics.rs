@@ -17,6 +17,7 @@ use super::counters::{Counters, LATENCY_BOUNDS_US, Latencies};
 use super::reply::{self, Coded};
 use super::shared::Shared;
 
+mod room;
 #[cfg(feature = "distributed")]
 mod stores;
 
@@ -57,6 +58,7 @@ pub fn render(shared: &Shared) -> Coded {
     certificates(shared, &mut registry);
     stock(shared, &mut registry);
     traces(shared, &mut registry);
+    room::register(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
     let ready = Gauge::<i64>::default();

@@ -1,4 +1,4 @@
-//! `cargo xtask test --only browser`: the console in a real browser.
+//! `cargo xtask test --only browser`: the console and the waiting room in a real browser.
 //!
 //! Playwright drives Debian's Chromium; its packages are pinned by the lock file in `tests/browser` and installed
 //! into `target/browser`, where the screenshots are kept too. Servers are real ones on temporary stores.
@@ -24,6 +24,16 @@ ip_per_second = 0
 client_per_second = 0
 min_interval_ms = 0
 ";
+/// Waiting rooms that move while one looks.
+const ROOM: &str = "
+[room]
+products = [\"*\"]
+admit_per_second = 2
+admission_seconds = 30
+absent_seconds = 40
+poll_seconds = 2
+brand_name = \"Northern Lamps\"
+";
 /// What has to be there: program, Debian's package.
 const NEEDED: [(&str, &str); 3] = [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")];
 /// Characters of a page come from somewhere.
@@ -40,6 +50,9 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     let config = format!("{CONFIG}\n{}", people());
     let start = |name: &str| Server::start(&program()?, &store.path().join(name), &config);
     let server = start("one")?;
+    let buyers = "buyer_per_second = 0";
+    let with_rooms = format!("{CONFIG}{buyers}\n{ROOM}\n{}", people());
+    let rooms = Server::start(&program()?, &store.path().join("rooms"), &with_rooms)?;
     let mut playwright = Command::new("npx");
     playwright
         .args(["--no-install", "playwright", "test"])
@@ -47,6 +60,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         .env("CI", "true")
         .env("CONSOLE", format!("http://{}", server.operator))
         .env("PUBLIC", format!("http://{}", server.public))
+        .env("ROOM", format!("http://{}", rooms.public))
+        .env("ROOM_OPERATOR", format!("http://{}", rooms.operator))
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
         .env("CLIENT", CLIENTS[0].0)
         .env("CLIENT_SECRET", CLIENTS[0].1);

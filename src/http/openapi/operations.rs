@@ -6,6 +6,7 @@ mod console;
 mod control;
 mod incident;
 mod operator;
+mod room;
 
 /// One call.
 pub struct Operation {
@@ -67,7 +68,7 @@ pub enum Caller {
     Admin,
 }
 
-use Answer::{Json, Problem};
+use Answer::{Json, Problem, Text};
 
 const SIGNED_ANSWERS: &[Answer] = &[
     Problem(Code::Blocked),
@@ -130,9 +131,14 @@ const NOTHING: Operation = Operation {
 
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let operators =
-        [operator::OPERATIONS, control::OPERATIONS, incident::OPERATIONS, console::OPERATIONS];
-    OPERATIONS.iter().chain(operators.into_iter().flatten())
+    let others = [
+        operator::OPERATIONS,
+        control::OPERATIONS,
+        incident::OPERATIONS,
+        console::OPERATIONS,
+        room::OPERATIONS,
+    ];
+    OPERATIONS.iter().chain(others.into_iter().flatten())
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -184,6 +190,8 @@ const OPERATIONS: &[Operation] = &[
             Problem(Code::UserMismatch),
             Problem(Code::Forbidden),
             Problem(Code::OverRate),
+            Problem(Code::NotAdmitted),
+            Text { code: Code::ToRoom, example: "" },
             Problem(Code::Busy),
             Problem(Code::LogBehind),
             Problem(Code::OtherKeys),

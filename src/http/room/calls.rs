@@ -32,6 +32,8 @@ const FULL_RETRY_US: u64 = 5_000_000;
 pub struct AskTicket {
     #[schema(example = "iphone-15")]
     product_id: String,
+    /// The ticket that one had, if its place is over: with it, a pass whose time is over takes a new place.
+    ticket: Option<String>,
 }
 
 /// A place in the queue.
@@ -128,9 +130,12 @@ struct RoomQuery {
 /// `POST /waiting-room/ticket`: a place, the same for whoever asks again.
 pub fn ticket(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let given = signed(thread, received).and_then(|shopper| {
-        let AskTicket { product_id } = body(received, r#"the body must be {"productId": "…"}"#)?;
+        let form =
+            r#"the body must be {"productId": "…"}, with "ticket" for one whose place is over"#;
+        let AskTicket { product_id, ticket } = body(received, form)?;
         let (product, sale) = product(thread, &product_id)?;
-        let ticket = enter(thread, received, &shopper, product, sale)?;
+        let had = ticket.and_then(|text| thread.shared.room.rooms.key().verify(&text));
+        let ticket = enter(thread, received, &shopper, product, sale, had)?;
         Ok((shopper, ticket))
     });
     let (shopper, ticket) = match given {
@@ -159,10 +164,15 @@ pub(super) fn enter(
     shopper: &Shopper,
     product: crate::sale::ProductId,
     sale: Sale,
+    had: Option<Ticket>,
 ) -> Result<Ticket, Coded> {
     let (rooms, now_ms) = (&thread.shared.room.rooms, thread.shared.log_time().likely_ms);
-    if shopper.expired {
-        // A pass whose time is over is good for a place that is there, not for a new one.
+    let own = |ticket: &Ticket| {
+        let of_pass = ticket.buyer == shopper.buyer && ticket.pass_id == shopper.pass_id.0;
+        of_pass && ticket.product == product
+    };
+    if shopper.expired && !had.as_ref().is_some_and(own) {
+        // A pass whose time is over is good for a place that is there, or was, not for a first one.
         let ticket = rooms.of_buyer(&product, &shopper.buyer, shopper.pass_id.0);
         return ticket.filter(|ticket| is_live(rooms.poll(ticket, now_ms).standing)).ok_or_else(
             || {

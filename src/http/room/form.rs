@@ -93,7 +93,7 @@ pub fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
         let card = Card { kind: "over", about: "session", ..Card::default() };
         return render(thread, Code::Unauthorized, &viewer, "form", &card);
     };
-    match calls::enter(thread, received, &shopper, viewer.product, viewer.sale) {
+    match calls::enter(thread, received, &shopper, viewer.product, viewer.sale, None) {
         Ok(_ticket) => {
             let to = format!("{}&lang={}", super::url(&viewer.product), viewer.language);
             let cookie = format!("{COOKIE_NAME}={pass}; Path=/; Secure; HttpOnly; SameSite=Lax");

@@ -66,13 +66,16 @@ pub(super) struct Viewer<'a> {
 struct PageQuery {
     product: Option<String>,
     lang: Option<String>,
+    /// `script`: whoever comes with a script and a pass of their own wants no page for an older cookie.
+    mode: Option<String>,
 }
 
 /// `GET /waiting-room?product=…[&lang=…]`.
 pub fn show(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let query: PageQuery = serde_urlencoded::from_str(received.query()).unwrap_or_default();
     let (language, texts) = language(thread, received, query.lang.as_deref());
-    let shopper = match form::cookie(received.headers()) {
+    let cookie = form::cookie(received.headers());
+    let shopper = match cookie.filter(|_| query.mode.as_deref() != Some("script")) {
         Some(pass) => form::shopper(thread, received, pass),
         None => anyone(thread, received).map(|()| None),
     };
@@ -174,18 +177,18 @@ fn fields_of_all(
 }
 
 fn fill_card(fields: &mut Vec<(&'static str, String)>, card: &Card, texts: &Texts, lang: &str) {
-    let refresh = card.refresh.map(|seconds| {
-        format!(r#"<noscript><meta http-equiv="refresh" content="{seconds}"></noscript>"#)
-    });
+    let refresh =
+        card.refresh.map(|seconds| format!(r#"<meta http-equiv="refresh" content="{seconds}">"#));
     let note = match (card.about, card.refresh) {
-        ("loading", _) => text(texts, "noscript").to_owned(),
-        (_, Some(seconds)) => text(texts, "refreshes").replace("{n}", &seconds.to_string()),
+        ("loading", None) => {
+            let note = escape(text(texts, "noscript"));
+            format!(r#"<noscript><p class="note">{note}</p></noscript>"#)
+        }
+        (_, Some(seconds)) => {
+            let note = text(texts, "refreshes").replace("{n}", &seconds.to_string());
+            format!(r#"<p class="note">{}</p>"#, escape(&note))
+        }
         _ => String::new(),
-    };
-    let note = if note.is_empty() {
-        note
-    } else {
-        format!(r#"<noscript><p class="note">{}</p></noscript>"#, escape(&note))
     };
     let (big_name, big) = match &card.big {
         Some((name, big)) => (escape(text(texts, name)), escape(big)),

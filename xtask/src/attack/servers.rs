@@ -64,7 +64,7 @@ impl Servers {
         };
         let usual = start("usual", &usual_keys())?;
         let hasty = start("hasty", &hasty_keys())?;
-        let open = start("open", OPEN_KEYS)?;
+        let open = start("open", &open_keys())?;
         let other = |server: &Server| Box::new(Target::local(server.public, server.operator, None));
         let own = Own { hasty: other(&hasty), open: other(&open), issuers };
         let target = Target::local(usual.public, usual.operator, Some(own));
@@ -104,6 +104,24 @@ client_per_second = 0
 product_per_second = 0
 min_interval_ms = 0
 ";
+
+/// How long an admission from a waiting room of the open server is good, in seconds.
+pub const ROOM_ADMISSION_SECONDS: u64 = 10;
+/// The most event streams of one address at the open server.
+pub const ROOM_VIEWERS_PER_IP: usize = 100;
+
+/// Without limits on rates; its waiting rooms are switched on by the attacks.
+fn open_keys() -> String {
+    format!(
+        "{OPEN_KEYS}
+[room]
+admit_per_second = 1000
+admission_seconds = {ROOM_ADMISSION_SECONDS}
+viewers_max = 200
+viewers_per_ip_max = {ROOM_VIEWERS_PER_IP}
+"
+    )
+}
 
 fn usual_keys() -> String {
     format!(

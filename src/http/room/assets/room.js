@@ -22,7 +22,7 @@
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.get("pass") && fragment.get("key")) {
     const fresh = fragment.get("pass") !== me.pass;
-    keep({ pass: fragment.get("pass"), key: fragment.get("key"), ...(fresh ? { ticket: null } : {}) });
+    keep({ pass: fragment.get("pass"), key: fragment.get("key"), ...(fresh ? { ticket: null, had: null, done: null, admission: null } : {}) });
     history.replaceState(null, "", location.pathname + location.search);
   }
   let room = null; // how the room stands, as last heard
@@ -157,9 +157,9 @@
   }
 
   async function enter() {
-    const { status, json, retryMs } = await signed("POST", "/waiting-room/ticket", { productId: product });
+    const { status, json, retryMs } = await signed("POST", "/waiting-room/ticket", { productId: product, ...(me.had ? { ticket: me.had } : {}) });
     if (status === 200) {
-      keep({ ticket: json.ticket, number: json.number, commitment: json.commitment, source: json.publicValueSource, place: null, first: undefined });
+      keep({ ticket: json.ticket, had: json.ticket, number: json.number, commitment: json.commitment, source: json.publicValueSource, place: null, first: undefined });
       return true;
     }
     if (json.code === "room_full") card("full");
@@ -313,7 +313,12 @@
   });
   $("save").href = "#";
 
-  if (mode === "script" || (mode === "form" && me.pass)) {
+  if (mode === "form" && me.pass) {
+    // An older cookie's page, which loads itself again: the shop's link counts.
+    const here = new URL(location.href);
+    here.searchParams.set("mode", "script");
+    location.replace(here);
+  } else if (mode === "script") {
     if (me.done) {
       const { about, order } = me.done;
       end(about, order ? { kind: "good", facts: facts(order) } : {});
@@ -321,9 +326,5 @@
       setInterval(draw, 1000);
       live();
     }
-  } else if (mode === "form") {
-    // As without a script, but a button under a finger is not taken away.
-    const refresh = document.querySelector("form") ? 30_000 : 5_000;
-    if ($("title").textContent !== say("bought_title")) setTimeout(() => location.reload(), refresh);
   }
 })();

@@ -19,6 +19,7 @@ mod live;
 mod operators;
 mod races;
 mod replay;
+mod room;
 mod sessions;
 mod signature;
 mod smuggling;
@@ -50,6 +51,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         smuggling::ATTACKS,
         addresses::ATTACKS,
         console::ATTACKS,
+        room::ATTACKS,
         exhaustion::ATTACKS,
     ];
     lists.iter().chain(STORES).copied().flatten()

@@ -44,7 +44,7 @@ pub(super) struct Card {
     /// The line below.
     pub sub: String,
     /// A form: where it goes, the name of its button's text, and its hidden fields.
-    pub form: Option<(&'static str, &'static str, Vec<(&'static str, String)>)>,
+    pub form: Option<Form>,
     /// Name of a text, and what stands below it.
     pub facts: Vec<(&'static str, String)>,
     /// In how many seconds the page loads itself again, without a script.
@@ -52,6 +52,9 @@ pub(super) struct Card {
     /// The number of the ticket.
     pub ticket: Option<u32>,
 }
+
+/// A form: where it goes, the name of its button's text, and its hidden fields.
+type Form = (&'static str, &'static str, Vec<(&'static str, String)>);
 
 /// Who looks: the product, and in which language.
 pub(super) struct Viewer<'a> {
@@ -218,11 +221,7 @@ fn fill_card(fields: &mut Vec<(&'static str, String)>, card: &Card, texts: &Text
     ]);
 }
 
-fn action(
-    (to, button, fields): &(&'static str, &'static str, Vec<(&'static str, String)>),
-    texts: &Texts,
-    language: &str,
-) -> String {
+fn action((to, button, fields): &Form, texts: &Texts, language: &str) -> String {
     let mut form = format!(r#"<form method="post" action="/waiting-room/{to}">"#);
     let language = ("lang", language.to_owned());
     for (name, value) in fields.iter().chain([&language]) {

@@ -237,8 +237,11 @@ proptest! {
                         ahead_before[who as usize] = u32::MAX;
                     }
                 }
-                Act::Poll(who) => if let Some((number, issued_ms)) = tickets[who as usize] {
-                    if let Standing::Waiting { place, ahead } = queue.poll(number, issued_ms, &buyer(who), now_ms) {
+                Act::Poll(who) => {
+                    if let Some((number, issued_ms)) = tickets[who as usize]
+                        && let Standing::Waiting { place, ahead } =
+                            queue.poll(number, issued_ms, &buyer(who), now_ms)
+                    {
                         prop_assert!(ahead <= ahead_before[who as usize]);
                         prop_assert_eq!(ahead, place - queue.head());
                         ahead_before[who as usize] = ahead;

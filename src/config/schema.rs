@@ -284,7 +284,7 @@ pub static KEYS: &[Key] = &[
         |c| texts(&c.room.products),
         "products that are bought by way of a waiting room alone; * is every one"
     ),
-    number!(room.admit_per_second, 1, RATE_PER_SECOND_MAX, "shoppers who are let in, a second"),
+    number!(room.admit_per_second, 0, RATE_PER_SECOND_MAX, "let in, a second; 0 is nobody"),
     number!(room.surplus_units, 0, 1_000_000, "let in beyond the units left"),
     number!(room.admission_seconds, 10, 3_600, "how long an admission is good"),
     number!(room.absent_seconds, 2, 3_600, "without a sign of life for so long: passed over"),

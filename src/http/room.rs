@@ -92,11 +92,11 @@ pub async fn route(
         ("GET", ["entrants"]) => calls::entrants(thread, received).not_stored(),
         ("POST", ["enter"]) => form::enter(thread, received).not_stored(),
         ("POST", ["buy"]) => form::buy(thread, received).await.not_stored(),
+        (_, ["ticket" | "admission" | "enter" | "buy"]) => other_method(thread, "POST"),
         ("GET", [file]) => match thread.shared.room.look.file(file) {
             Some(file) => page::file(file),
             None => thread.prepared.problem(Code::NotFound),
         },
-        (_, ["ticket" | "admission" | "enter" | "buy"]) => other_method(thread, "POST"),
         (_, [] | ["state" | "events" | "draw" | "entrants"]) => other_method(thread, "GET"),
         _ => thread.prepared.problem(Code::NotFound),
     }

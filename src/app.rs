@@ -18,6 +18,7 @@ use crate::gate::Gate;
 use crate::guard::live::LiveControls;
 use crate::guard::{Guard, GuardError, PassKeys, PassKeysError};
 use crate::http::operator::auth::{BadToken, Tokens};
+use crate::http::room::{LookError, Service};
 use crate::http::{self, Listeners, ServeError, Shared, tls};
 use crate::keys::IdentityKeys;
 use crate::keys::signer::{BadKey, Signer};
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The way to the service of challenges.
     #[error(transparent)]
     Challenges(#[from] SiteverifyError),
+    /// The look of the waiting rooms' page.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// TLS files.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -158,6 +162,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let audit = trail(&config, &clock, &log)?;
     let evidence = evidence::evidence(&config, &clock, &identity)?;
     let retention = retention(&config, &clock, &log, &audit, erased_again)?;
+    let room = Arc::new(Service::new(&config.room, identity.clone(), guard.doors().clone())?);
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -177,6 +182,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
         siteverify,
         counters: (0..threads).map(|_| Arc::default()).collect(),
         certificates: http::tls::expiries(&config),
+        room,
         random,
         tracer,
         stopping: AtomicBool::new(false),

@@ -22,6 +22,7 @@ pub mod client;
 mod config;
 mod demo;
 mod doctor;
+mod draw;
 mod incident;
 mod keygen;
 pub mod limits;
@@ -179,6 +180,8 @@ enum Command {
     Audit(Box<audit::Audit>),
     /// Tell what is kept of a person, and forget a person.
     Privacy(privacy::Privacy),
+    /// Check a waiting room's draw, offline.
+    Draw(draw::DrawCommand),
     /// Print new secrets, ready for the environment or the configuration file.
     Keygen(keygen::Keygen),
     /// Check or print the configuration.
@@ -233,6 +236,7 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Token(token) => token.run(machine, &common),
         Command::Audit(audit) => audit.run(machine, &common),
         Command::Privacy(privacy) => privacy.run(machine, &common),
+        Command::Draw(draw) => draw.run(machine),
         Command::Keygen(keygen) => keygen.run(machine),
         Command::Config(config) => config.run(machine, &common),
         Command::Migrate(migrate) => migrate.run(machine, &common),

@@ -22,6 +22,7 @@ pub mod load;
 pub mod print;
 pub mod privacy;
 pub mod problem;
+pub mod room;
 pub mod schema;
 pub mod score;
 pub mod stores;
@@ -75,6 +76,8 @@ pub struct Config {
     pub score: score::Score,
     /// Challenges.
     pub challenge: challenge::Challenge,
+    /// Waiting rooms.
+    pub room: room::Room,
 }
 
 /// The public listener and the limits of its connections.

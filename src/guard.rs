@@ -2,8 +2,7 @@
 //!
 //! [`Guard::order`] is checks 2 to 11 of the table "What a request to `POST /order` passes" in
 //! `docs/ARCHITECTURE.md`, in its order: a request that is wrong in two ways gets the earlier refusal. Check
-//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s. The waiting room's part of check 9 is
-//! not built yet; its place is marked.
+//! 1 is the connection's (`http/`), and from 12 on it is `place_order`'s.
 //!
 //! A passing order costs two HMACs (its signature, its id), one parse of its body and no allocation, once
 //! its pass or user is in the thread's [`PassCache`]. Expected refusals are values ([`Refusal`]); nothing
@@ -18,6 +17,7 @@ use aws_lc_rs::hmac;
 use crate::config::{ClientRole, Config};
 use crate::gate::Origin;
 use crate::keys::IdentityKeys;
+use crate::room::Doors;
 use crate::sale::{InvalidId, UserId};
 use crate::signing::SignedParts;
 
@@ -36,6 +36,7 @@ mod mac;
 pub mod pass;
 mod refusal;
 mod request;
+pub mod room;
 pub mod score;
 mod session;
 mod table;
@@ -94,6 +95,7 @@ pub struct Guard {
     pass_keys: PassKeys,
     pass_lifetime_ms: u64,
     identity: Arc<IdentityKeys>,
+    doors: Arc<Doors>,
     hash: KeyedHash,
     bots: Bots,
 }
@@ -145,6 +147,7 @@ impl Guard {
             pass_keys,
             pass_lifetime_ms: config.session.pass_lifetime_seconds.saturating_mul(1_000),
             identity,
+            doors: Arc::new(Doors::new(&config.room.products)),
             hash,
         })
     }
@@ -197,10 +200,12 @@ impl Guard {
         // 8: the body.
         headers::json_content(request.headers).map_err(count)?;
         let (product, user) = body::parse_order(request.body).map_err(count)?;
-        // 9: may they; is it their own; is the user blocked. (A pass's admission while the product's
-        // waiting room is active: here.)
+        // 9: may they; is it their own; is the user blocked; were they let in, if the product has a waiting room.
         may_order(&who, &user).map_err(count)?;
         self.check_user(&user).map_err(count)?;
+        if let Who::Shopper(known) = &who {
+            self.check_admission(known.pass.admission, &product).map_err(count)?;
+        }
         // 10: the rate of the API client and of the buyer, and the time since the buyer's last order.
         let (buyer, caller_kind) = match who {
             Who::Shopper(known) => (known.buyer, CallerKind::Shopper),

@@ -3,6 +3,7 @@
 //! - [`server`]: accepting, the threads, draining; [`connection`]: one connection; [`tls`];
 //! - [`public`]: the public route table, `POST /order` first; [`orders`], [`products`], [`session`]: its
 //!   other calls; [`health`]; [`cors`];
+//! - [`room`]: waiting rooms: their page, its calls and its events;
 //! - [`operator`]: the operator's route table;
 //! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`refused`]: the guard's
 //!   refusals as answers; [`counters`], [`metrics`]: how often each was given;
@@ -25,6 +26,7 @@ pub mod products;
 pub mod public;
 pub mod refused;
 pub mod reply;
+pub mod room;
 pub mod server;
 pub mod session;
 pub mod shared;

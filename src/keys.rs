@@ -76,6 +76,19 @@ impl IdentityKeys {
         hmac::Key::new(hmac::HMAC_SHA256, tag(&self.order, "challenge-key", &[]).as_ref())
     }
 
+    /// The key behind the tickets of waiting rooms. It is derived, so it stays for the life of a sale.
+    pub fn ticket_key(&self) -> hmac::Key {
+        let secret = tag(&self.order, "waiting-room-ticket", &[]);
+        hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref())
+    }
+
+    /// The seed of a product's draw: the same after any restart, so that what was committed to holds. It is
+    /// disclosed once the draw is made; the order key is not to be found from it.
+    pub fn draw_seed(&self, product: &ProductId) -> [u8; 32] {
+        let seed = tag(&self.order, "draw-seed", &[product.as_str().as_bytes()]);
+        seed.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
+    }
+
     /// What a sale pins of the two keys.
     pub fn fingerprints(&self) -> &KeyFingerprints {
         &self.fingerprints

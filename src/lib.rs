@@ -11,6 +11,7 @@
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! evidence/                       who did what at `POST /order` lately, for a day
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
+//! room/                           waiting rooms: tickets, a draw that can be checked, queues
 //! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
 //! erasures  siteverify            the journal of erasures; services of challenges
 //! config  keys  signing  gcra  telemetry  clock  snapshot
@@ -39,6 +40,7 @@ pub mod load;
 pub mod log;
 pub mod place_order;
 pub mod receipt;
+pub mod room;
 pub mod sale;
 pub mod signing;
 pub mod siteverify;

@@ -20,6 +20,7 @@ use flux_gate::guard::score::heads;
 use flux_gate::guard::{Now, PassKeys, body, headers};
 use flux_gate::load::answer::Answer;
 use flux_gate::load::wire::Response;
+use flux_gate::room::{Ticket, TicketKey};
 use flux_gate::sale::record::Record;
 use flux_gate::sale::{Book, BuyerRef, IdempotencyKey, LogEntry, OrderId, ProductId, UserId};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -42,12 +43,15 @@ pub const TARGETS: &[Target] = &[
     ("config_env", config_env),
     ("load_response", load_response),
     ("challenge", challenge),
+    ("room_ticket", room_ticket),
 ];
 
 /// The clock of all targets, in Unix milliseconds.
 const NOW_MS: u64 = 1_800_000_000_000;
 /// The key of the passes in the corpus.
 const PASS_KEYS: &str = "1:fuzz-pass-key-0123456789abcdef0123456789abcdef";
+/// The key of the tickets in the corpus.
+const TICKET_KEY: &[u8] = b"fuzz-ticket-key-0123456789abcdef";
 /// The key of the JWTs in the corpus.
 const JWT_KEY: &str = "fuzz-jwt-key-0123456789abcdef0123456789abcdef";
 
@@ -107,6 +111,23 @@ pub fn challenge(bytes: &[u8]) -> bool {
     let checked = challenges.check(sent.as_bytes(), order_id, NOW_MS);
     assert!(reads(sent.as_bytes()) || matches!(checked, Err(Fault::Malformed)));
     checked.is_ok()
+}
+
+/// Tickets of waiting rooms: none verifies but those that the key has issued, and whatever is read without a key is
+/// written the same.
+pub fn room_ticket(bytes: &[u8]) -> bool {
+    static KEY: OnceLock<TicketKey> = OnceLock::new();
+    let key = KEY.get_or_init(|| TicketKey::new(hmac::Key::new(hmac::HMAC_SHA256, TICKET_KEY)));
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let read = Ticket::read_unverified(text);
+    if let Some(ticket) = &read {
+        let (payload, _) = text.rsplit_once('.').expect("a MAC");
+        assert!(key.issue(ticket).starts_with(payload), "a ticket with two spellings");
+    }
+    let Some(ticket) = key.verify(text) else { return false };
+    assert_eq!(key.issue(&ticket), text, "a ticket that was not issued");
+    assert_eq!(read, Some(ticket));
+    true
 }
 
 /// JWTs: none verifies without a good signature, and what its user id may be stays what it may be.

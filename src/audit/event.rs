@@ -81,6 +81,10 @@ pub enum RefusalKind {
     Logout,
     /// A call with a session of the console that comes from another origin.
     CrossSite,
+    /// An order past the waiting room: without an admission to it.
+    NotAdmitted,
+    /// A ticket of a waiting room that is forged, another buyer's, or used up.
+    BadTicket,
 }
 
 impl RefusalKind {
@@ -88,7 +92,7 @@ impl RefusalKind {
     pub const COUNT: usize = Self::ALL.len();
 
     /// All of them, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Blocked,
         Self::TooManyRequests,
         Self::Unauthenticated,
@@ -109,6 +113,8 @@ impl RefusalKind {
         Self::Login,
         Self::Logout,
         Self::CrossSite,
+        Self::NotAdmitted,
+        Self::BadTicket,
     ];
 
     /// The word in the trail.
@@ -134,6 +140,8 @@ impl RefusalKind {
             Self::Login => "login",
             Self::Logout => "logout",
             Self::CrossSite => "cross_site",
+            Self::NotAdmitted => "not_admitted",
+            Self::BadTicket => "bad_ticket",
         }
     }
 }

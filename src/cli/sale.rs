@@ -72,11 +72,31 @@ enum SaleCommand {
         #[arg(long, value_name = "UNITS")]
         quantity: u32,
     },
+    /// Sell by way of a waiting room alone, or no more, until the node restarts; key room.products is for good.
+    Room {
+        /// What is sold.
+        product: ProductId,
+        /// on or off.
+        state: Switch,
+    },
+    /// Give the public value of a waiting room's draw, after the opening.
+    PublicValue {
+        /// What is sold.
+        product: ProductId,
+        /// The value, from the source that was announced.
+        value: String,
+    },
     /// Put a sale away for ever; its id is never used again.
     Archive {
         /// What is sold.
         product: ProductId,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 #[derive(clap::Args)]
@@ -112,6 +132,9 @@ impl Sale {
         let text = match (&self.command, self.listener.json) {
             (_, true) => serde_json::to_string_pretty(&reply)? + "\n",
             (SaleCommand::List, false) => show::list(&reply),
+            (SaleCommand::Room { .. } | SaleCommand::PublicValue { .. }, false) => {
+                serde_json::to_string_pretty(&reply)? + "\n"
+            }
             (_, false) => show::change_or_product(&reply),
         };
         machine.out.write_all(text.as_bytes())?;
@@ -139,6 +162,12 @@ impl SaleCommand {
             Self::Close { product } => change(product, "close", json!({})),
             Self::Pause { product } => change(product, "pause", json!({})),
             Self::Resume { product } => change(product, "resume", json!({})),
+            Self::Room { product, state } => {
+                change(product, "waiting-room", json!({ "active": *state == Switch::On }))
+            }
+            Self::PublicValue { product, value } => {
+                change(product, "public-value", json!({ "value": value }))
+            }
             Self::Archive { product } => change(product, "archive", json!({})),
             Self::Restock { product, quantity } => {
                 change(product, "restock", json!({ "quantity": quantity }))

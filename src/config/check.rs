@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::Problem;
 use super::schema::{KEYS, Read};
-use super::{ApiClient, Config, JwtAlgorithm, JwtIssuer, challenge, score, stores, traces};
+use super::{ApiClient, Config, JwtAlgorithm, JwtIssuer, challenge, room, score, stores, traces};
 
 /// Least bytes of an order key, a buyer key, a pass key and a shared JWT key.
 pub const KEY_BYTES_MIN: usize = 32;
@@ -62,6 +62,7 @@ pub(super) fn check(config: &Config) -> Found {
     traces::check(&mut found, &config.traces);
     score::check(&mut found, &config.score);
     challenge::check(&mut found, &config.challenge);
+    room::check(&mut found, config);
     if config.data.dir.as_os_str().is_empty() {
         found.error("data.dir", "is empty", "name a directory");
     }

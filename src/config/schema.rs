@@ -383,6 +383,41 @@ pub static KEYS: &[Key] = &[
         |c| c.challenge.on_failure.word().to_owned(),
         "closed, or open: what holds if the service does not answer"
     ),
+    key!(
+        List,
+        room.products,
+        |c| texts(&c.room.products),
+        "products that are bought by way of a waiting room alone; * is every one"
+    ),
+    number!(room.admit_per_second, 0, RATE_PER_SECOND_MAX, "let in, a second; 0 is nobody"),
+    number!(room.surplus_units, 0, 1_000_000, "let in beyond the units left"),
+    number!(room.admission_seconds, 10, 3_600, "how long an admission is good"),
+    number!(room.absent_seconds, 2, 3_600, "without a sign of life for so long: passed over"),
+    number!(room.poll_seconds, 1, 600, "how often the page gives a sign of life"),
+    number!(room.waiting_max, 1_000, 10_000_000, "places that a room keeps at once"),
+    number!(room.viewers_max, 0, 1_000_000, "event streams that are open at once"),
+    number!(room.viewers_per_ip_max, 1, 1_000_000, "event streams of one address"),
+    key!(
+        Text,
+        room.public_value_source,
+        |c| c.room.public_value_source.clone(),
+        "from where a draw's public value will come; empty is none"
+    ),
+    key!(Text, room.brand_name, |c| c.room.brand_name.clone(), "the name on the page"),
+    key!(
+        Path,
+        room.brand_logo_file,
+        |c| c.room.brand_logo_file.as_deref(),
+        "the picture on the page: SVG, PNG, JPEG or WebP"
+    ),
+    key!(Text, room.brand_colour, |c| c.room.brand_colour.clone(), "of the page, #rrggbb"),
+    key!(List, room.languages, |c| texts(&c.room.languages), "of the page, the default first"),
+    key!(
+        Path,
+        room.texts_file,
+        |c| c.room.texts_file.as_deref(),
+        "other texts of the page, TOML: a table a language"
+    ),
 ];
 
 fn texts<T: ToString>(values: &[T]) -> Vec<String> {

@@ -172,6 +172,7 @@ mod tests {
             issued_ms: 0,
             expires_ms: 1_000,
             id: PassId([n; 16]),
+            admission: None,
         };
         keys.issue(&pass).0
     }

@@ -8,9 +8,10 @@
 //! | `u`, `n` | the user, and the name space that the user's id belongs to |
 //! | `i`, `e` | issued and expires, Unix milliseconds |
 //! | `p` | 128 random bits, in hex: two passes of a user are never the same |
+//! | `a` | the product to whose sale the holder is admitted from its waiting room; absent otherwise |
 //!
-//! Unknown members are left alone: admissions of a waiting room will be one more (`a`). A node that does
-//! not know it treats its holder as not admitted, which is the safe side.
+//! Unknown members are left alone. A node that does not know `a` treats its holder as not admitted, which is the
+//! safe side.
 //!
 //! The session key is derived from the pass: HMAC(pass key; "session-key", pass). The server stores
 //! nothing. Keys: one HMAC key a pass key id, under which passes and session keys have their own purpose.
@@ -22,10 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::guard::mac::{MAC_BYTES, Mac};
 use crate::keys::tag;
-use crate::sale::UserId;
+use crate::sale::{ProductId, UserId};
 
 /// Length of a pass in bytes; the largest that is issued is below it.
-pub const PASS_BYTES_MAX: usize = 512;
+pub const PASS_BYTES_MAX: usize = 640;
 /// Least length of a pass key's secret in bytes.
 pub const PASS_SECRET_BYTES_MIN: usize = 32;
 /// Hexadecimal digits of a session key.
@@ -56,6 +57,8 @@ pub struct Pass {
     pub expires_ms: u64,
     /// Its random name.
     pub id: PassId,
+    /// To which sale its holder was admitted from the waiting room.
+    pub admission: Option<ProductId>,
 }
 
 impl Pass {
@@ -119,6 +122,8 @@ struct Payload<'a> {
     i: u64,
     e: u64,
     p: &'a str,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    a: Option<&'a str>,
 }
 
 impl PassKeys {
@@ -160,6 +165,7 @@ impl PassKeys {
             i: pass.issued_ms,
             e: pass.expires_ms,
             p: std::str::from_utf8(&pass_id).expect("hex digits are ASCII"),
+            a: pass.admission.as_ref().map(ProductId::as_str),
         };
         let json = serde_json::to_vec(&payload).expect("strings and numbers are always JSON");
         let mut text = VERSION.to_owned();
@@ -194,6 +200,7 @@ impl PassKeys {
             issued_ms: payload.i,
             expires_ms: payload.e,
             id: PassId(id),
+            admission: payload.a.map(str::parse).transpose().ok()?,
         };
         Some((pass, key.session_key(text)))
     }
@@ -233,7 +240,17 @@ mod tests {
             issued_ms: 1_000,
             expires_ms: 2_000,
             id: PassId([9; 16]),
+            admission: None,
         }
+    }
+
+    #[test]
+    fn an_admission_is_to_one_sale() {
+        let keys = PassKeys::parse(NEW).unwrap();
+        let product: ProductId = "lamp".parse().unwrap();
+        let (text, _) = keys.issue(&Pass { admission: Some(product), ..pass("alice") });
+        assert_eq!(keys.verify(&text).unwrap().0.admission, Some(product));
+        assert_eq!(keys.verify(&keys.issue(&pass("alice")).0).unwrap().0.admission, None);
     }
 
     #[test]
@@ -294,7 +311,9 @@ mod tests {
         let keys = PassKeys::parse(&format!("{id}:{}", "s".repeat(100))).unwrap();
         let name_space = "n".repeat(NAME_SPACE_BYTES_MAX).into();
         let (issued_ms, expires_ms) = (u64::MAX, u64::MAX);
-        let pass = Pass { name_space, issued_ms, expires_ms, ..pass(&"u".repeat(50)) };
+        let admission = Some("p".repeat(50).parse().unwrap());
+        let largest = pass(&"u".repeat(50));
+        let pass = Pass { name_space, issued_ms, expires_ms, admission, ..largest };
         assert!(keys.verify(&keys.issue(&pass).0).is_some());
     }
 

@@ -1,6 +1,6 @@
 //! What the guard says no with. Status codes and problem documents are made of these in `http/`.
 //!
-//! No refusal holds anything that the client sent: nothing can be echoed.
+//! No refusal holds anything that the client sent but a valid product id: nothing else can be echoed.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,7 @@ use crate::config::ClientRole;
 use crate::guard::challenge::{Challenge, Fault};
 use crate::guard::limits::RateStatus;
 use crate::guard::score::Score;
+use crate::sale::ProductId;
 
 /// A refusal, with the rate to tell the client of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub enum Refusal {
     InvalidRequest(Vec<FieldError>),
     /// Check 9: known, but not allowed.
     Forbidden(Forbidden),
+    /// Check 9: this product is bought by way of its waiting room, and the pass does not admit to it.
+    NotAdmitted(ProductId),
     /// Check 10: over the buyer's or the API client's rate, or too soon after the buyer's last request.
     SlowDown {
         /// When a retry may pass, in milliseconds; at least 1.

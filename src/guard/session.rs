@@ -70,6 +70,7 @@ impl Guard {
             issued_ms: now.unix_ms,
             expires_ms: now.unix_ms.saturating_add(self.pass_lifetime_ms),
             id: PassId(random),
+            admission: None,
         };
         let (text, session_key) = self.pass_keys.issue(&pass);
         Ok(OpenedSession {

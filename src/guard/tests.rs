@@ -90,6 +90,7 @@ impl World {
             issued_ms: self.now.unix_ms,
             expires_ms: self.now.unix_ms + 900_000,
             id: PassId([1; 16]),
+            admission: None,
         };
         let (text, key) = self.guard.pass_keys.issue(&pass);
         (text, key.as_str().to_owned())

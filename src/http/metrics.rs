@@ -18,6 +18,7 @@ use super::reply::{self, Coded};
 use super::shared::Shared;
 use crate::evidence::Evidence;
 
+mod room;
 #[cfg(feature = "distributed")]
 mod stores;
 
@@ -61,6 +62,7 @@ pub fn render(shared: &Shared) -> Coded {
     challenges(shared, &mut registry);
     traces(shared, &mut registry);
     evidence(shared, &mut registry);
+    room::register(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
     let ready = Gauge::<i64>::default();

@@ -27,6 +27,7 @@ pub mod limits;
 pub mod privacy;
 pub mod products;
 pub mod proof;
+pub mod rooms;
 pub mod tokens;
 pub mod trail;
 
@@ -62,6 +63,7 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/metrics", get(handlers::metrics))
         .route("/admin/products", get(products::list))
         .route("/admin/products/{id}", get(products::show))
+        .route("/admin/products/{id}/waiting-room", get(rooms::show))
         .route("/admin/orders", get(handlers::orders))
         .route("/admin/blocks", get(blocks::list))
         .route("/admin/allows", get(allows::list))
@@ -79,6 +81,8 @@ pub fn router(operator: Arc<Operator>) -> Router {
         .route("/admin/products/{id}/pause", post(changes::pause))
         .route("/admin/products/{id}/resume", post(changes::resume))
         .route("/admin/products/{id}/restock", post(changes::restock))
+        .route("/admin/products/{id}/waiting-room", post(rooms::switch))
+        .route("/admin/products/{id}/public-value", post(rooms::public_value))
         .route("/admin/orders/{id}/reverse", post(handlers::reverse))
         .route("/admin/blocks", post(blocks::set).delete(blocks::lift))
         .route("/admin/blocks/{id}", delete(blocks::lift_id))

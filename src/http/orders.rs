@@ -12,10 +12,10 @@ use super::code::Code;
 use super::operator::desk::DECISION_WAIT_MAX;
 use super::operator::handlers::reversed;
 use super::public::{PublicThread, Received};
-use super::refused;
 use super::reply::{self, Coded, Particulars};
 use super::sighting::Watch;
 use super::trail;
+use super::{refused, room};
 use crate::audit::RefusalKind;
 use crate::config::ClientRole;
 use crate::guard::{Caller, CallerKind, Now};
@@ -76,7 +76,11 @@ async fn attempt(
         trace::note("flux_gate.product", || trace::span::Value::Id(attempt.product.to_string()));
         trace::note("flux_gate.order_id", || trace::span::Value::Id(attempt.order_id.to_string()));
     }
+    room::settled(thread, &attempt, &answer);
     let coded = match answer {
+        Answer::OverRate { retry_after_us } => {
+            over_rate(thread, received, &attempt, retry_after_us)
+        }
         Answer::Closed => closed(thread, &attempt).await,
         answer => {
             if matches!(&answer, Answer::Duplicate(d) if d.reason == DuplicateReason::SameKey) {
@@ -90,6 +94,24 @@ async fn attempt(
         }
     };
     thread.prepared.with_rate(coded, order.rate.as_ref())
+}
+
+/// Over the product's rate: who can wait is told where.
+fn over_rate(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    attempt: &Attempt,
+    retry_after_us: u64,
+) -> Coded {
+    if !thread.shared.room.rooms.doors().has_room(&attempt.product) {
+        return write(thread, attempt.order_id, Answer::OverRate { retry_after_us });
+    }
+    let room = room::url(&attempt.product);
+    if room::is_page_load(received.headers()) {
+        return room::redirect(Code::ToRoom, &room);
+    }
+    let particulars = Particulars { waiting_room: Some(room), ..Particulars::default() };
+    reply::problem(Code::OverRate, &particulars).retry_after_us(retry_after_us)
 }
 
 /// A sale that is over: an archived one has its repeats in the ledger alone.
@@ -152,6 +174,12 @@ fn write(thread: &PublicThread, order_id: OrderId, answer: Answer) -> Coded {
         )
         .retry_after_us(1_000_000),
     }
+}
+
+/// The receipt of an order that has just been accepted.
+pub(super) fn receipt(thread: &PublicThread, order_id: &OrderId) -> Option<String> {
+    let receipts = thread.shared.receipts.as_ref()?;
+    receipts.receipt(order_id).map(|receipt| receipt.to_string())
 }
 
 fn accepted(thread: &PublicThread, order_id: OrderId) -> String {

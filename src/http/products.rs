@@ -48,7 +48,8 @@ pub fn show(thread: &PublicThread, received: &Received<'_>, id: &str) -> Coded {
     }
 }
 
-fn status(state: &SaleState, now_ms: u64) -> &'static str {
+/// How a sale stands, in a word for shoppers.
+pub(super) fn status(state: &SaleState, now_ms: u64) -> &'static str {
     match state.status(now_ms) {
         SaleStatus::Open if state.remaining() <= state.terms().capacity / LOW_SHARE => "low",
         SaleStatus::Archived => SaleStatus::Closed.word(),

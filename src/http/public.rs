@@ -21,7 +21,7 @@ use super::cors::Cors;
 use super::counters::Counters;
 use super::reply::{self, Coded, Prepared, Reply};
 use super::shared::Shared;
-use super::{challenge, docs, health, keys, orders, products, refused, session, spans};
+use super::{challenge, docs, health, keys, orders, products, refused, room, session, spans};
 use crate::audit::Recorder;
 use crate::evidence::{self, Evidence};
 use crate::guard::{Now, PassCache, Request};
@@ -78,6 +78,11 @@ impl Received<'_> {
     /// The query, without its question mark.
     pub fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &http::HeaderMap {
+        &self.head.headers
     }
 
     /// The body.
@@ -176,6 +181,7 @@ async fn route(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
         }
         ("GET", ["docs"]) => description(thread, received, docs::page),
         ("GET", [".well-known", "flux-gate-keys.json"]) => keys::show(thread, received),
+        (method, ["waiting-room", rest @ ..]) => room::route(thread, received, method, rest).await,
         (_, ["order" | "session"]) | (_, ["orders", _, "cancel"]) => other_method(thread, "POST"),
         (_, ["orders" | "challenge" | "challenge.js"])
         | (_, ["livez" | "readyz" | "openapi.json" | "docs"])
@@ -197,7 +203,7 @@ fn description(
     }
 }
 
-fn other_method(thread: &PublicThread, allowed: &'static str) -> Coded {
+pub(super) fn other_method(thread: &PublicThread, allowed: &'static str) -> Coded {
     let problem = thread.prepared.problem(Code::MethodNotAllowed);
     problem.with(ALLOW, HeaderValue::from_static(allowed))
 }

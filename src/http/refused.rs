@@ -65,6 +65,14 @@ fn without_rate(thread: &PublicThread, refusal: &Refusal) -> Coded {
             Code::Forbidden,
             &format!("this call needs the role {role:?} of the API client"),
         ),
+        Refusal::NotAdmitted(product) => reply::problem(
+            Code::NotAdmitted,
+            &Particulars {
+                detail: Some("this product is sold by way of its waiting room"),
+                waiting_room: Some(super::room::url(product)),
+                ..Particulars::default()
+            },
+        ),
         Refusal::SlowDown { retry_after_ms } => {
             prepared.problem(Code::SlowDown).retry_after_us(retry_after_ms * 1_000)
         }

@@ -4,19 +4,83 @@
 //! and the values of headers.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::code::{Code, Meaning};
 use crate::guard::RateStatus;
 use crate::guard::challenge::Challenge;
 
 /// An answer of the public listener.
-pub type Reply = Response<Full<Bytes>>;
+pub type Reply = Response<Payload>;
+
+/// The body of an answer: whole, but for a stream of events.
+#[derive(Debug)]
+pub enum Payload {
+    /// All of it.
+    Whole(Full<Bytes>),
+    /// One frame after the other.
+    Events(Frames),
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self::Whole(Full::default())
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::new(bytes))
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(whole) => Pin::new(whole).poll_frame(cx),
+            Self::Events(frames) => {
+                frames.0.poll_recv(cx).map(|frame| frame.map(|frame| Ok(Frame::data(frame))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The frames of one who looks, as they come; whatever is kept for them is let go when they hang up.
+#[derive(Debug)]
+pub struct Frames(pub mpsc::Receiver<Bytes>, pub Box<dyn Kept>);
+
+/// What is kept for as long as somebody looks.
+pub trait Kept: std::fmt::Debug + Send {}
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -81,15 +145,16 @@ pub fn json_value(code: Code, value: &impl Serialize) -> Coded {
 
 /// An answer without a body.
 pub fn empty(code: Code, status: StatusCode) -> Coded {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Payload::default());
     *reply.status_mut() = status;
     Coded { code, reply }
 }
 
-fn respond(code: Code, status: StatusCode, content_type: HeaderValue, body: Bytes) -> Coded {
+/// An answer of any kind.
+pub fn respond(code: Code, status: StatusCode, content_type: HeaderValue, body: Bytes) -> Coded {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(CONTENT_TYPE, content_type);
-    let mut reply = Response::new(Full::new(body));
+    let mut reply = Response::new(Payload::from(body));
     *reply.status_mut() = status;
     *reply.headers_mut() = headers;
     Coded { code, reply }

@@ -256,8 +256,7 @@ async fn serve_public(
                     let thread = thread.clone();
                     async move {
                         let reply = public::respond(thread, peer, request).await;
-                        drop(under_way);
-                        Ok(reply)
+                        Ok(under_way.through(reply))
                     }
                 })
             })
@@ -282,6 +281,7 @@ async fn serve_operator(
     let connections = Connections::new(&shared.config.http);
     tokio::task::spawn_local(connections.clone().sweep(shared.clock.clone()));
     tokio::task::spawn_local(keep_live(shared.clone()));
+    tokio::task::spawn_local(super::room::run(shared.clone()));
     let desk = Desk::start(shared.log.handle());
     let requests = Rc::new(Requests::new(shared.tracer.clone(), shared.random_16()));
     let operator = Arc::new(Operator {
@@ -335,6 +335,7 @@ async fn serve_operator(
     }
     drop(listener);
     operator.console.hub.close();
+    operator.shared.room.hub.close();
     drained(&connections, shared.config.http.drain_timeout_ms).await;
 }
 
@@ -405,7 +406,8 @@ impl Drop for AddressPlace {
     }
 }
 
-fn prefix(peer: IpAddr) -> IpAddr {
+/// The address that a limit counts: of IPv6 the /64.
+pub(super) fn prefix(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),

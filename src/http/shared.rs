@@ -54,6 +54,8 @@ pub struct Shared {
     pub counters: Vec<Arc<Counters>>,
     /// Until when the listeners' certificates are good, see [`super::tls::expiries`].
     pub certificates: Vec<(&'static str, u64)>,
+    /// Waiting rooms.
+    pub room: Arc<super::room::Service>,
     /// Fills a buffer with random bytes.
     pub random: fn(&mut [u8]),
     /// The way of spans to the collector.

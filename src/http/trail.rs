@@ -99,6 +99,7 @@ fn meaning(refusal: &Refusal) -> (RefusalKind, &'static str) {
         Refusal::Forbidden(Forbidden::OtherUser) => (RefusalKind::UserMismatch, ""),
         Refusal::Forbidden(Forbidden::UserBlocked) => (RefusalKind::UserBlocked, ""),
         Refusal::Forbidden(Forbidden::MissingRole(_)) => (RefusalKind::MissingRole, ""),
+        Refusal::NotAdmitted(_) => (RefusalKind::NotAdmitted, ""),
         Refusal::SlowDown { .. } => (RefusalKind::SlowDown, ""),
         Refusal::ChallengeRequired(asked) => (RefusalKind::ChallengeRequired, asked.fault.word()),
         Refusal::ScoreRefused(_) => (RefusalKind::ScoreRefused, ""),
@@ -107,7 +108,7 @@ fn meaning(refusal: &Refusal) -> (RefusalKind, &'static str) {
 
 /// The call out of the list of those that there are: a path may hold anything.
 fn call(target: &str) -> &'static str {
-    const CALLS: [&str; 8] = [
+    const CALLS: [&str; 9] = [
         "/order",
         "/session",
         "/orders",
@@ -116,6 +117,7 @@ fn call(target: &str) -> &'static str {
         "/openapi.json",
         "/docs",
         "/.well-known",
+        "/waiting-room",
     ];
     let path = target.split('?').next().unwrap_or_default();
     let first = path.get(1..).and_then(|rest| rest.split('/').next()).unwrap_or_default();

@@ -14,6 +14,7 @@ mod console;
 mod control;
 mod operator;
 mod orders;
+mod room;
 mod shopper;
 mod tls;
 

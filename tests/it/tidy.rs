@@ -15,7 +15,7 @@ const ROWS: &[&[&str]] = &[
     &["place_order"],
     &["guard", "incident"],
     &["evidence"],
-    &["audit", "gate", "log", "ledger"],
+    &["audit", "gate", "log", "ledger", "room"],
     &["receipt", "trace", "erasures", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
     &["chain"],

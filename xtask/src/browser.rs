@@ -1,4 +1,4 @@
-//! `cargo xtask test --only browser`: the console in a real browser.
+//! `cargo xtask test --only browser`: the console and the waiting room in a real browser.
 //!
 //! Playwright drives Debian's Chromium; its packages are pinned by the lock file in `tests/browser` and installed
 //! into `target/browser`, where the screenshots are kept too. Servers are real ones on temporary stores.
@@ -29,6 +29,17 @@ const STRICT: &str = "
 challenge_above = 0
 refuse_above = 1000
 ";
+
+/// Waiting rooms that move while one looks.
+const ROOM: &str = "
+[room]
+products = [\"*\"]
+admit_per_second = 2
+admission_seconds = 30
+absent_seconds = 40
+poll_seconds = 2
+brand_name = \"Northern Lamps\"
+";
 /// What has to be there: program, Debian's package.
 const NEEDED: [(&str, &str); 3] = [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")];
 /// Characters of a page come from somewhere.
@@ -47,6 +58,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         |name: &str, config: &str| Server::start(&program()?, &store.path().join(name), config);
     let server = start("one", &config)?;
     let strict = start("strict", &format!("{config}\n{STRICT}"))?;
+    let buyers = "buyer_per_second = 0";
+    let rooms = start("rooms", &format!("{CONFIG}{buyers}\n{ROOM}\n{}", people()))?;
     let mut playwright = Command::new("npx");
     playwright
         .args(["--no-install", "playwright", "test"])
@@ -56,6 +69,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         .env("PUBLIC", format!("http://{}", server.public))
         .env("STRICT_PUBLIC", format!("http://{}", strict.public))
         .env("STRICT_OPERATOR", format!("http://{}", strict.operator))
+        .env("ROOM", format!("http://{}", rooms.public))
+        .env("ROOM_OPERATOR", format!("http://{}", rooms.operator))
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
         .env("CLIENT", CLIENTS[0].0)
         .env("CLIENT_SECRET", CLIENTS[0].1);

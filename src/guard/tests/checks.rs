@@ -18,6 +18,40 @@ fn a_right_order_of_a_shopper_and_of_a_client_passes() {
     assert_eq!((rate.remaining, rate.reset_seconds), (3, 1));
 }
 
+/// Check 9 of a product with a waiting room: no pass passes but one that admits to this very sale.
+#[test]
+fn nobody_walks_around_the_waiting_room() {
+    let mut config = config();
+    config.room.products = vec!["phone".to_owned()];
+    let mut world = World::new(&config);
+    let phone = "phone".parse().unwrap();
+    let with = |admission: Option<&str>, world: &mut World| {
+        let mut pass = Pass {
+            user: "alice".parse().unwrap(),
+            name_space: "shop".into(),
+            issued_ms: NOW_MS,
+            expires_ms: NOW_MS + 60_000,
+            id: PassId([2; 16]),
+            admission: None,
+        };
+        pass.admission = admission.map(|product| product.parse().unwrap());
+        let (text, key) = world.guard.pass_keys.issue(&pass);
+        let mut draft = world.shopper("alice", "key-1");
+        draft.credentials[0].1 = format!("Bearer {text}");
+        draft.secret = key.as_str().to_owned();
+        world.wait_ms(1_000);
+        world.refusal(&draft)
+    };
+    assert_eq!(with(None, &mut world), Some(Refusal::NotAdmitted(phone)));
+    assert_eq!(with(Some("chair"), &mut world), Some(Refusal::NotAdmitted(phone)));
+    assert_eq!(with(Some("phone"), &mut world), None);
+    // A shop's backend is no shopper.
+    assert!(world.order(&world.client("alice", "key-1")).is_ok());
+    // Switched off, everybody may.
+    world.guard.doors().set(phone, false);
+    assert_eq!(with(None, &mut world), None);
+}
+
 /// The number of a check, and what makes a draft fail it.
 type Fault = (u8, fn(&mut Draft));
 
@@ -45,7 +79,7 @@ fn check_of(refusal: &Refusal) -> u8 {
         Refusal::InvalidSignature => 6,
         Refusal::MissingIdempotencyKey(_) => 7,
         Refusal::UnsupportedMediaType | Refusal::InvalidRequest(_) => 8,
-        Refusal::Forbidden(_) => 9,
+        Refusal::Forbidden(_) | Refusal::NotAdmitted(_) => 9,
         Refusal::SlowDown { .. } => 10,
         Refusal::ChallengeRequired(_) | Refusal::ScoreRefused(_) => 11,
     }

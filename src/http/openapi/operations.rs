@@ -8,6 +8,7 @@ mod incident;
 mod look;
 mod operator;
 mod privacy;
+mod room;
 
 /// One call.
 pub struct Operation {
@@ -71,7 +72,7 @@ pub enum Caller {
     Admin,
 }
 
-use Answer::{Json, Problem};
+use Answer::{Json, Problem, Text};
 
 const SIGNED_ANSWERS: &[Answer] = &[
     Problem(Code::Blocked),
@@ -134,15 +135,16 @@ const NOTHING: Operation = Operation {
 
 /// Every call.
 pub fn all() -> impl Iterator<Item = &'static Operation> {
-    let operators = [
+    let others = [
         operator::OPERATIONS,
         control::OPERATIONS,
         incident::OPERATIONS,
         look::OPERATIONS,
         privacy::OPERATIONS,
         console::OPERATIONS,
+        room::OPERATIONS,
     ];
-    OPERATIONS.iter().chain(operators.into_iter().flatten())
+    OPERATIONS.iter().chain(others.into_iter().flatten())
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -200,6 +202,8 @@ const OPERATIONS: &[Operation] = &[
             Problem(Code::ChallengeRequired),
             Problem(Code::ScoreRefused),
             Problem(Code::OverRate),
+            Problem(Code::NotAdmitted),
+            Text { code: Code::ToRoom, example: "" },
             Problem(Code::Busy),
             Problem(Code::LogBehind),
             Problem(Code::OtherKeys),

@@ -7,8 +7,9 @@ use crate::http::operator::console::{login, offenders, overview, recent, stores}
 use crate::http::operator::incident::look::{analysis, offenders as found, orders as suspicious};
 use crate::http::operator::incident::{reverse, stop};
 use crate::http::operator::{
-    allows, approvals, blocks, changes, handlers, history, limits, privacy, products, tokens,
+    allows, approvals, blocks, changes, handlers, history, limits, privacy, products, rooms, tokens,
 };
+use crate::http::room::calls;
 use crate::http::{orders, products as public_products};
 use crate::sale::{OrderId, ProductId, UserId};
 
@@ -65,6 +66,15 @@ pub fn all() -> Map<String, Value> {
     add("Resumed", of::<stop::Resumed>());
     add("ReverseMany", of::<reverse::ReverseMany>());
     add("ReversedMany", of::<reverse::ReversedMany>());
+    add("AskTicket", of::<calls::AskTicket>());
+    add("TicketGiven", of::<calls::TicketGiven>());
+    add("RoomState", of::<calls::RoomState>());
+    add("AskAdmission", of::<calls::AskAdmission>());
+    add("AdmissionGiven", of::<calls::AdmissionGiven>());
+    add("Room", of::<rooms::Room>());
+    add("SwitchRoom", of::<rooms::SwitchRoom>());
+    add("PublicValue", of::<rooms::PublicValue>());
+    add("Draw", draw());
     add("Report", report());
     add("SuspiciousOrders", of::<suspicious::SuspiciousOrders>());
     add("SuspiciousOrder", of::<suspicious::SuspiciousOrder>());
@@ -296,6 +306,33 @@ fn name(pattern: &str) -> Value {
 fn order_id() -> Value {
     let example = OrderId::from_random_bytes([0x5a; 16]).to_string();
     json!({ "type": "string", "format": "uuid", "example": example })
+}
+
+/// What is published of a draw ([`crate::room::draw::Draw`]), with the proof of a number.
+fn draw() -> Value {
+    let hex = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    json!({
+        "type": "object",
+        "required": ["productId", "commitment", "publicValueSource"],
+        "properties": {
+            "productId": { "type": "string" },
+            "commitment": hex,
+            "publicValueSource": { "type": "string" },
+            "entrants": { "type": "integer", "description": "From the opening on." },
+            "root": hex,
+            "publicValue": { "type": "string" },
+            "seed": hex,
+            "proof": {
+                "type": "object",
+                "required": ["number", "leaf", "path"],
+                "properties": {
+                    "number": { "type": "integer" },
+                    "leaf": hex,
+                    "path": { "type": "array", "items": hex },
+                },
+            },
+        },
+    })
 }
 
 /// Each file of the bundle under its field, as text.

@@ -81,6 +81,32 @@ pub async fn intend(operator: &Operator, change: &Change<'_>, before: Value) -> 
     Err(reply::problem_because(Code::AuditUnavailable, detail))
 }
 
+/// Writes down what an operator is about to change of a product's waiting room, which no record of the log holds.
+///
+/// # Errors
+/// The answer to give if it cannot be written: nothing may be done then.
+pub async fn intend_room(
+    operator: &Operator,
+    who: OperatorName,
+    product: &ProductId,
+    change: Value,
+    before: Value,
+) -> Result<(), Coded> {
+    let fields = json!({
+        "who": who,
+        "what": "waiting_room",
+        "product": product,
+        "why": null,
+        "record": change,
+        "before": before,
+    });
+    record(operator, false, Kind::OperatorAction, fields).await.map_err(|error| {
+        tracing::error!(%error, operator = %who, "an operator's change is refused");
+        let detail = "the audit trail cannot be written, so nothing was changed";
+        reply::problem_because(Code::AuditUnavailable, detail)
+    })
+}
+
 /// Writes a line, and shows it on the console. A disk that hangs must not keep a sale going, nor keep whoever has stopped it in doubt: the lines
 /// of a pause are written when they can be.
 pub(super) async fn record(

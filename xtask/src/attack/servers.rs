@@ -68,9 +68,9 @@ impl Servers {
         };
         let usual = start("usual", &usual_keys())?;
         let hasty = start("hasty", &hasty_keys())?;
-        let open = start("open", OPEN_KEYS)?;
-        let strict = start("strict", &format!("{OPEN_KEYS}{STRICT_KEYS}"))?;
-        let scored = start("scored", &format!("{OPEN_KEYS}{SCORED_KEYS}"))?;
+        let open = start("open", &open_keys())?;
+        let strict = start("strict", &format!("{}{STRICT_KEYS}", open_keys()))?;
+        let scored = start("scored", &format!("{}{SCORED_KEYS}", open_keys()))?;
         let other = |server: &Server| Box::new(Target::local(server.public, server.operator, None));
         let own = Own {
             hasty: other(&hasty),
@@ -134,6 +134,24 @@ trusted_proxies = [\"127.9.0.0/16\"]
 challenge_above = 50
 refuse_above = 100
 ";
+
+/// How long an admission from a waiting room of the open server is good, in seconds.
+pub const ROOM_ADMISSION_SECONDS: u64 = 10;
+/// The most event streams of one address at the open server.
+pub const ROOM_VIEWERS_PER_IP: usize = 100;
+
+/// Without limits on rates; its waiting rooms are switched on by the attacks.
+fn open_keys() -> String {
+    format!(
+        "{OPEN_KEYS}
+[room]
+admit_per_second = 1000
+admission_seconds = {ROOM_ADMISSION_SECONDS}
+viewers_max = 200
+viewers_per_ip_max = {ROOM_VIEWERS_PER_IP}
+"
+    )
+}
 
 fn usual_keys() -> String {
     format!(

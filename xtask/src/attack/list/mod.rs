@@ -22,6 +22,7 @@ mod operators;
 mod privacy;
 mod races;
 mod replay;
+mod room;
 mod sessions;
 mod signature;
 mod smuggling;
@@ -56,6 +57,7 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         bots::ATTACKS,
         console::ATTACKS,
         privacy::ATTACKS,
+        room::ATTACKS,
         exhaustion::ATTACKS,
     ];
     lists.iter().chain(STORES).copied().flatten()

@@ -1,0 +1,23 @@
+//! Waiting rooms: an honest place in a queue for those who come early or in a crowd.
+//!
+//! - [`ticket`]: what a shopper holds: signed, bound to buyer and product;
+//! - [`draw`]: the order of those who came before the opening, which anyone can check; [`permutation`] and
+//!   [`merkle`] are its parts;
+//! - [`queue`]: the state machine of one product's room;
+//! - [`rooms`]: the rooms of a node, and [`Doors`]: which products can be bought by way of a room alone.
+//!
+//! Pure: time and randomness are arguments, and nothing here waits. A room decides who may try to buy and when;
+//! what is sold is the log's business, as without one.
+
+pub mod doors;
+pub mod draw;
+pub mod merkle;
+pub mod permutation;
+pub mod queue;
+pub mod rooms;
+pub mod ticket;
+
+pub use doors::Doors;
+pub use queue::{Queue, Standing, Supply, Terms};
+pub use rooms::Rooms;
+pub use ticket::{Ticket, TicketKey};

@@ -1,0 +1,498 @@
+//! The queue of one product: who came, whose turn it is, who is let in.
+//!
+//! Before the opening everybody is one of the early ([`Phase::Arriving`]). At the opening they are fixed and drawn
+//! ([`Phase::Sealed`], [`Phase::Serving`]); whoever comes later has the place of their number.
+//!
+//! Invariants:
+//! - a buyer has one place at a time, however often they ask;
+//! - places are served in order, each once: `head` only grows, and a position is `place − head`, which costs O(1)
+//!   however many wait;
+//! - those who are admitted and have not bought are at most the units left and the configured surplus, and nobody is
+//!   admitted while nothing is left;
+//! - whoever has not been heard of for a while at their turn is passed over: what they cost is paid once;
+//! - memory is bounded by `waiting_max` and given back as late places are served.
+//!
+//! Times are Unix milliseconds of one clock; one that goes back delays, and breaks nothing.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::permutation::Permutation;
+use crate::sale::BuyerRef;
+
+/// How long an admission is counted after it has ended, in milliseconds: an order that was sent at the last moment
+/// is decided by then.
+pub const LAPSE_GRACE_MS: u64 = 2_000;
+/// Times of a place are kept in steps of this, in milliseconds.
+const STEP_MS: u64 = 100;
+/// Over how long the speed of the queue is measured, in milliseconds.
+const SPEED_WINDOW_MS: u64 = 2_000;
+
+/// By which rules a queue is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Admissions a second.
+    pub rate_per_second: u32,
+    /// How many may be admitted beyond the units left.
+    pub surplus: u32,
+    /// How long an admission is good, in milliseconds.
+    pub admission_ms: u64,
+    /// After how long without a sign of life one is passed over, in milliseconds.
+    pub absent_ms: u64,
+    /// Places that are kept at once.
+    pub waiting_max: usize,
+}
+
+/// How the sale stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Supply {
+    /// Whether its opening has come.
+    pub opened: bool,
+    /// Whether orders are taken now: opened, and neither paused nor over.
+    pub selling: bool,
+    /// Units left.
+    pub units_left: u32,
+}
+
+/// How far a queue is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Before the opening.
+    Arriving,
+    /// The early are fixed, the draw is not made yet.
+    Sealed,
+    /// Places are served.
+    Serving(Permutation),
+}
+
+/// How it stands with one ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Waits for the draw.
+    Early,
+    /// Waits for their turn.
+    Waiting {
+        /// Their place, from 0.
+        place: u32,
+        /// Places that are served before.
+        ahead: u32,
+    },
+    /// May buy.
+    Admitted {
+        /// Until then.
+        until_ms: u64,
+    },
+    /// Has used their admission.
+    Spent,
+    /// Has let their admission end.
+    Lapsed,
+    /// Was not there at their turn.
+    Passed,
+    /// No such ticket, or one whose place was given back.
+    Unknown,
+}
+
+/// There is no room for one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the waiting room is full")]
+pub struct Full;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Admitted,
+    Spent,
+    Lapsed,
+    Passed,
+}
+
+/// One place: 32 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    buyer: BuyerRef,
+    issued_ms: u64,
+    /// While waiting when they were last heard of, while admitted until when: in steps from the queue's begin.
+    step: u32,
+    state: State,
+}
+
+impl Slot {
+    fn is_live(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Admitted)
+    }
+}
+
+/// The queue of one product.
+#[derive(Debug)]
+pub struct Queue {
+    terms: Terms,
+    phase: Phase,
+    begun_ms: u64,
+    /// Those who came before the opening, by number.
+    early: Vec<Slot>,
+    /// How many of them are waiting or admitted.
+    early_live: u32,
+    /// How many were drawn: the number of the first late one.
+    drawn: u32,
+    /// Those who came after it, by number from `late_first` on.
+    late: VecDeque<Slot>,
+    late_first: u32,
+    /// The number of each buyer's latest place.
+    by_buyer: HashTable<u32>,
+    /// The next place to serve.
+    head: u32,
+    admitted: u32,
+    admitted_total: u64,
+    /// When admissions end, the earliest first; they all last as long.
+    ends: VecDeque<(u64, u32)>,
+    /// What may be admitted now, in thousandths, and since when that is counted.
+    credit_milli: u64,
+    credited_ms: u64,
+    speed: Speed,
+}
+
+/// How fast places are served.
+#[derive(Debug, Clone, Copy, Default)]
+struct Speed {
+    since_ms: u64,
+    head: u32,
+    /// Places of 1,000 seconds; absent before the first window is over.
+    per_1000_s: Option<u64>,
+}
+
+impl Queue {
+    /// An empty one.
+    pub fn new(terms: Terms, now_ms: u64) -> Self {
+        Self {
+            terms,
+            phase: Phase::Arriving,
+            begun_ms: now_ms,
+            early: Vec::new(),
+            early_live: 0,
+            drawn: 0,
+            late: VecDeque::new(),
+            late_first: 0,
+            by_buyer: HashTable::new(),
+            head: 0,
+            admitted: 0,
+            admitted_total: 0,
+            ends: VecDeque::new(),
+            credit_milli: 0,
+            credited_ms: now_ms,
+            speed: Speed::default(),
+        }
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The next place to serve: all before it had their turn.
+    pub fn head(&self) -> u32 {
+        self.head
+    }
+
+    /// Places that were given out.
+    pub fn places(&self) -> u32 {
+        match self.phase {
+            Phase::Arriving => self.early.len() as u32,
+            _ => self.late_first + self.late.len() as u32,
+        }
+    }
+
+    /// Admitted, and neither bought nor over.
+    pub fn admitted(&self) -> u32 {
+        self.admitted
+    }
+
+    /// Admissions since the beginning.
+    pub fn admitted_total(&self) -> u64 {
+        self.admitted_total
+    }
+
+    /// The early ones by number: buyer, and when they came. Whole until the draw is made.
+    pub fn early(&self) -> impl Iterator<Item = (BuyerRef, u64)> {
+        self.early.iter().map(|slot| (slot.buyer, slot.issued_ms))
+    }
+
+    /// A place for this buyer: the one they have, or the next. Number, and when it was given.
+    ///
+    /// # Errors
+    /// If there is no room for one more.
+    pub fn enter(&mut self, buyer: BuyerRef, now_ms: u64) -> Result<(u32, u64), Full> {
+        if let Some((number, slot)) = self.find(&buyer)
+            && slot.is_live()
+        {
+            let issued_ms = slot.issued_ms;
+            self.seen(number, now_ms);
+            return Ok((number, issued_ms));
+        }
+        let number = self.places();
+        if self.early.len() + self.late.len() >= self.terms.waiting_max || number == u32::MAX {
+            return Err(Full);
+        }
+        let step = self.step(now_ms);
+        let slot = Slot { buyer, issued_ms: now_ms, step, state: State::Waiting };
+        match self.phase {
+            Phase::Arriving => {
+                self.early.push(slot);
+                self.early_live += 1;
+            }
+            _ => self.late.push_back(slot),
+        }
+        self.name(buyer, number);
+        Ok((number, now_ms))
+    }
+
+    /// This buyer's latest place: number, and when it was given.
+    pub fn of_buyer(&self, buyer: &BuyerRef) -> Option<(u32, u64)> {
+        self.find(buyer).map(|(number, slot)| (number, slot.issued_ms))
+    }
+
+    /// How it stands with a ticket, whose holder is heard of by it.
+    pub fn poll(&mut self, number: u32, issued_ms: u64, buyer: &BuyerRef, now_ms: u64) -> Standing {
+        let Some(slot) = self.slot(number) else { return Standing::Unknown };
+        if slot.buyer != *buyer || slot.issued_ms != issued_ms {
+            return Standing::Unknown;
+        }
+        let (state, step) = (slot.state, slot.step);
+        match state {
+            State::Waiting => {
+                self.seen(number, now_ms);
+                match self.place(number) {
+                    Some(place) => {
+                        Standing::Waiting { place, ahead: place.saturating_sub(self.head) }
+                    }
+                    None => Standing::Early,
+                }
+            }
+            State::Admitted => {
+                let until_ms = self.time(step);
+                if now_ms < until_ms { Standing::Admitted { until_ms } } else { Standing::Lapsed }
+            }
+            State::Spent => Standing::Spent,
+            State::Lapsed => Standing::Lapsed,
+            State::Passed => Standing::Passed,
+        }
+    }
+
+    /// About how long somebody waits who has that many places before them, in seconds; `None` while nothing moves.
+    pub fn wait_seconds(&self, ahead: u32) -> Option<u64> {
+        let configured = u64::from(self.terms.rate_per_second) * 1_000;
+        match self.speed.per_1000_s.unwrap_or(configured) {
+            0 => None,
+            speed => Some((u64::from(ahead) * 1_000).div_ceil(speed)),
+        }
+    }
+
+    /// The opening has come: those who are here are the early ones.
+    pub fn seal(&mut self) {
+        if self.phase == Phase::Arriving {
+            self.drawn = self.early.len() as u32;
+            self.late_first = self.drawn;
+            self.phase = Phase::Sealed;
+        }
+    }
+
+    /// The draw is made: places are served from now on.
+    pub fn serve(&mut self, permutation: Permutation, now_ms: u64) {
+        if self.phase == Phase::Sealed {
+            self.phase = Phase::Serving(permutation);
+            self.credited_ms = now_ms;
+            self.speed = Speed { since_ms: now_ms, ..Speed::default() };
+        }
+    }
+
+    /// Ends admissions whose time is over, and lets in whose turn it is. How many were let in.
+    pub fn tick(&mut self, now_ms: u64, supply: Supply) -> u32 {
+        self.lapse(now_ms);
+        if !matches!(self.phase, Phase::Serving(_)) {
+            return 0;
+        }
+        self.credit(now_ms);
+        let mut let_in = 0;
+        let last = self.places();
+        while self.head < last && self.credit_milli >= 1_000 && self.may_admit(supply) {
+            let place = self.head;
+            self.head += 1;
+            if self.serve_place(place, now_ms) {
+                self.credit_milli -= 1_000;
+                let_in += 1;
+            }
+        }
+        self.free();
+        self.measure(now_ms);
+        let_in
+    }
+
+    fn may_admit(&self, supply: Supply) -> bool {
+        let most = supply.units_left.saturating_add(self.terms.surplus);
+        supply.selling && supply.units_left > 0 && self.admitted < most
+    }
+
+    /// The buyer has bought, or cannot any more: the admission is used. `false` if they had none.
+    pub fn spend(&mut self, buyer: &BuyerRef) -> bool {
+        let Some((number, slot)) = self.find(buyer) else { return false };
+        if slot.state != State::Admitted {
+            return false;
+        }
+        self.finish(number, State::Spent);
+        true
+    }
+
+    /// Bytes that it takes, by what it has reserved.
+    pub fn bytes(&self) -> usize {
+        let slots = self.early.capacity() + self.late.capacity();
+        let ends = self.ends.capacity() * size_of::<(u64, u32)>();
+        size_of::<Self>() + slots * size_of::<Slot>() + self.by_buyer.allocation_size() + ends
+    }
+
+    /// Serves a place: whether somebody was let in.
+    fn serve_place(&mut self, place: u32, now_ms: u64) -> bool {
+        let number = match &self.phase {
+            Phase::Serving(permutation) => permutation.number(place).unwrap_or(place),
+            _ => place,
+        };
+        let (now, absent) = (self.step(now_ms), self.terms.absent_ms.div_ceil(STEP_MS));
+        let until = self.step(now_ms + self.terms.admission_ms);
+        let Some(slot) = self.slot_mut(number) else { return false };
+        if slot.state != State::Waiting {
+            return false;
+        }
+        if u64::from(now.saturating_sub(slot.step)) > absent {
+            self.finish(number, State::Passed);
+            return false;
+        }
+        (slot.state, slot.step) = (State::Admitted, until);
+        self.admitted += 1;
+        self.admitted_total += 1;
+        self.ends.push_back((self.time(until) + LAPSE_GRACE_MS, number));
+        true
+    }
+
+    fn lapse(&mut self, now_ms: u64) {
+        while let Some((_, number)) = self.ends.pop_front_if(|(ends_ms, _)| *ends_ms <= now_ms) {
+            if self.slot(number).is_some_and(|slot| slot.state == State::Admitted) {
+                self.finish(number, State::Lapsed);
+            }
+        }
+    }
+
+    /// Ends a live place.
+    fn finish(&mut self, number: u32, state: State) {
+        let Some(slot) = self.slot_mut(number) else { return };
+        let before = std::mem::replace(&mut slot.state, state);
+        self.admitted -= u32::from(before == State::Admitted);
+        if number < self.drawn {
+            self.early_live -= 1;
+        }
+    }
+
+    /// What may be admitted grows with time, up to what one second gives.
+    fn credit(&mut self, now_ms: u64) {
+        let rate = u64::from(self.terms.rate_per_second);
+        let elapsed_ms = now_ms.saturating_sub(self.credited_ms);
+        self.credited_ms = now_ms;
+        let most = (rate * 1_000).max(1_000);
+        self.credit_milli = self.credit_milli.saturating_add(elapsed_ms * rate).min(most);
+    }
+
+    /// Gives back the memory of places that are over.
+    fn free(&mut self) {
+        while let Some(slot) = self.late.front().copied().filter(|slot| !slot.is_live()) {
+            self.forget(&slot.buyer, self.late_first);
+            self.late.pop_front();
+            self.late_first += 1;
+        }
+        if self.head >= self.drawn && self.early_live == 0 && !self.early.is_empty() {
+            for (number, slot) in (0..).zip(std::mem::take(&mut self.early)) {
+                self.forget(&slot.buyer, number);
+            }
+        }
+    }
+
+    fn measure(&mut self, now_ms: u64) {
+        let elapsed_ms = now_ms.saturating_sub(self.speed.since_ms);
+        if elapsed_ms < SPEED_WINDOW_MS {
+            return;
+        }
+        let now = u64::from(self.head - self.speed.head) * 1_000_000 / elapsed_ms;
+        // An average that forgets: a window counts for a quarter.
+        let per_1000_s = self.speed.per_1000_s.map_or(now, |before| (3 * before + now) / 4);
+        // While nobody waits nothing is learnt.
+        let idle = self.head == self.places() && self.head == self.speed.head;
+        let per_1000_s = if idle { self.speed.per_1000_s } else { Some(per_1000_s) };
+        self.speed = Speed { since_ms: now_ms, head: self.head, per_1000_s };
+    }
+
+    fn place(&self, number: u32) -> Option<u32> {
+        match &self.phase {
+            _ if number >= self.drawn && self.phase != Phase::Arriving => Some(number),
+            Phase::Serving(permutation) => permutation.place(number),
+            _ => None,
+        }
+    }
+
+    fn slot(&self, number: u32) -> Option<&Slot> {
+        match number.checked_sub(self.late_first) {
+            Some(at) if self.phase != Phase::Arriving => self.late.get(at as usize),
+            _ => self.early.get(number as usize),
+        }
+    }
+
+    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
+        match number.checked_sub(self.late_first) {
+            Some(at) if self.phase != Phase::Arriving => self.late.get_mut(at as usize),
+            _ => self.early.get_mut(number as usize),
+        }
+    }
+
+    fn seen(&mut self, number: u32, now_ms: u64) {
+        let step = self.step(now_ms);
+        if let Some(slot) = self.slot_mut(number)
+            && slot.state == State::Waiting
+        {
+            slot.step = slot.step.max(step);
+        }
+    }
+
+    fn find(&self, buyer: &BuyerRef) -> Option<(u32, &Slot)> {
+        let same = |number: &u32| self.slot(*number).is_some_and(|slot| slot.buyer == *buyer);
+        let number = *self.by_buyer.find(buyer.table_hash(), same)?;
+        Some((number, self.slot(number)?))
+    }
+
+    /// From now on this is the buyer's place.
+    fn name(&mut self, buyer: BuyerRef, number: u32) {
+        let mut table = std::mem::take(&mut self.by_buyer);
+        let of = |number: &u32| self.slot(*number).map(|slot| slot.buyer);
+        let hash = |number: &u32| of(number).map_or(0, |buyer| buyer.table_hash());
+        match table.entry(buyer.table_hash(), |known| of(known) == Some(buyer), hash) {
+            Entry::Occupied(mut known) => *known.get_mut() = number,
+            Entry::Vacant(place) => drop(place.insert(number)),
+        }
+        self.by_buyer = table;
+    }
+
+    /// The place is over; a later one of the same buyer stays.
+    fn forget(&mut self, buyer: &BuyerRef, number: u32) {
+        let known = self.by_buyer.find_entry(buyer.table_hash(), |known| *known == number);
+        if let Ok(known) = known {
+            known.remove();
+        }
+    }
+
+    fn step(&self, now_ms: u64) -> u32 {
+        u32::try_from(now_ms.saturating_sub(self.begun_ms) / STEP_MS).unwrap_or(u32::MAX)
+    }
+
+    fn time(&self, step: u32) -> u64 {
+        self.begun_ms + u64::from(step) * STEP_MS
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub enum What {
     LimitReached,
     /// Nothing is left.
     SoldOut,
-    /// The sale is not open, paused or closed.
+    /// The sale is not open, paused or closed, or its waiting room has not let the shopper in.
     NotSelling,
     /// The gate or the log could not take it, or its outcome is unknown.
     Busy,

@@ -5,7 +5,7 @@
 
 use crate::guard::cache::KnownPass;
 use crate::guard::headers::Credentials;
-use crate::guard::limits::RateStatus;
+use crate::guard::limits::{Entered, Place, RateStatus};
 use crate::guard::pass::{Pass, PassId};
 use crate::guard::{
     CallerKind, Guard, Now, OrderRequest, PassCache, Refusal, Refused, Request, check_signature,
@@ -31,6 +31,8 @@ pub struct Shopper {
     pub expired: bool,
     /// From where, as pseudonyms.
     pub origin: crate::gate::Origin,
+    /// The same for the score, by tags of this process.
+    place: Place,
     /// The rate that the call counted against; absent where that is off.
     pub rate: Option<RateStatus>,
 }
@@ -72,7 +74,7 @@ impl Guard {
         let time = headers::request_time(request.headers, now.unix_ms).map_err(at_door)?;
         check_signature(std::slice::from_ref(&known.key), request, time).map_err(at_door)?;
         self.limits.refund(&entered);
-        self.shopper(known, entered.origin, now)
+        self.shopper(known, &entered, now)
     }
 
     /// The same for a call of a browser's form, where a cookie or a field holds the pass and nothing is signed.
@@ -90,7 +92,7 @@ impl Guard {
         let at_door = |refusal| Refused { refusal, rate: entered.status };
         let known = self.known(cache, pass, now).map_err(at_door)?;
         self.limits.refund(&entered);
-        self.shopper(known, entered.origin, now)
+        self.shopper(known, &entered, now)
     }
 
     /// Checks 2 and 3 of a call that shows a ticket: one that is good counts against its buyer, not its address.
@@ -129,26 +131,32 @@ impl Guard {
         Admission { pass, session_key: session_key.as_str().to_owned() }
     }
 
-    /// Check 10 of an order by a form, whose admission has been looked up.
+    /// Checks 10 and 11 of an order by a form, whose admission has been looked up. Without a script no challenge is
+    /// solved: whoever would be asked for one is refused.
     ///
     /// # Errors
-    /// The buyer is over the rate, or too fast.
+    /// The buyer is over the rate, or too fast, or looks too much like a script.
     pub fn form_order(
         &self,
+        request: &Request<'_>,
         shopper: &Shopper,
         product: ProductId,
         key: IdempotencyKey,
         now: Now,
     ) -> Result<OrderRequest, Refused> {
         let rate = self.limits.order(&shopper.buyer, &key, now.monotonic_us).map_err(slow_down)?;
+        let order_id = self.identity.order_id(&product, &shopper.buyer, &key);
+        let order = (&shopper.buyer, &shopper.user, &order_id);
+        let scored = self.check_bot(request, shopper.place, order, now);
         Ok(OrderRequest {
             product,
             user: shopper.user,
             buyer: shopper.buyer,
             key,
-            order_id: self.identity.order_id(&product, &shopper.buyer, &key),
+            order_id,
             caller_kind: CallerKind::Shopper,
             origin: shopper.origin,
+            scored: scored.map_err(|refusal| Refused { refusal, rate })?,
             rate,
         })
     }
@@ -180,12 +188,7 @@ impl Guard {
         Ok(known)
     }
 
-    fn shopper(
-        &self,
-        known: &KnownPass,
-        origin: crate::gate::Origin,
-        now: Now,
-    ) -> Result<Shopper, Refused> {
+    fn shopper(&self, known: &KnownPass, entered: &Entered, now: Now) -> Result<Shopper, Refused> {
         let rate = self.limits.buyer(&known.buyer, now.monotonic_us).map_err(slow_down)?;
         self.check_user(&known.pass.user).map_err(|refusal| Refused { refusal, rate })?;
         Ok(Shopper {
@@ -194,7 +197,8 @@ impl Guard {
             buyer: known.buyer,
             pass_id: known.pass.id,
             expired: known.pass.is_expired(now.unix_ms),
-            origin,
+            origin: entered.origin,
+            place: entered.place,
             rate,
         })
     }

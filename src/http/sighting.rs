@@ -121,7 +121,7 @@ fn meaning(code: Code) -> Meaning {
         Code::Duplicate => What::Duplicate,
         Code::LimitReached => What::LimitReached,
         Code::SoldOut => What::SoldOut,
-        Code::NotOpen | Code::Closed | Code::Paused => What::NotSelling,
+        Code::NotOpen | Code::Closed | Code::Paused | Code::NotAdmitted => What::NotSelling,
         Code::Blocked | Code::UserBlocked => What::Blocked,
         Code::TooManyRequests | Code::OverRate => What::TooManyRequests,
         Code::SlowDown => What::SlowDown,

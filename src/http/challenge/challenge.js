@@ -85,6 +85,9 @@
     return;
   }
   const own = document.currentScript.src;
+  // A page whose policy asks for trusted types allows this one by its name: it makes this file's address, no other.
+  const policy = window.trustedTypes?.createPolicy("flux-challenge", { createScriptURL: () => own });
+  const address = policy ? policy.createScriptURL(own) : own;
 
   window.fluxChallenge = (problem) =>
     new Promise((resolve, reject) => {
@@ -93,7 +96,7 @@
         reject(new Error("a challenge that this page cannot solve"));
         return;
       }
-      const worker = new Worker(own);
+      const worker = new Worker(address);
       const end = (settle, value) => {
         worker.terminate();
         settle(value);

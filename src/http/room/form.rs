@@ -19,6 +19,7 @@ use crate::guard::{Refusal, pass};
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
+use crate::http::sighting::Watch;
 use crate::http::{orders, refused};
 use crate::place_order::{Answer, Attempt, place_order};
 use crate::room::{Standing, Ticket};
@@ -220,11 +221,19 @@ async fn order(
     let Some(key) = key_of(thread, ticket) else {
         return thread.prepared.problem(Code::Internal);
     };
-    let order = thread.shared.guard.form_order(shopper, viewer.product, key, thread.now());
+    let now = thread.now();
+    let mut watch = Watch::new(thread, received, now.unix_ms);
+    let view = received.view();
+    let order = thread.shared.guard.form_order(&view, shopper, viewer.product, key, now);
     let order = match order {
         Ok(order) => order,
-        Err(refused) => return refused::answer(thread, received, &refused),
+        Err(refused) => {
+            let refusal = refused::answer(thread, received, &refused);
+            watch.answered(refusal.code);
+            return refusal;
+        }
     };
+    watch.passed(&order);
     let attempt = Attempt {
         product: order.product,
         buyer: order.buyer,
@@ -235,6 +244,7 @@ async fn order(
     let answer = place_order(&thread.node, &attempt).await;
     super::settled(thread, &attempt, &answer);
     let (code, card) = outcome(thread, viewer, shopper, ticket, order.order_id, &answer);
+    watch.answered(code);
     render(thread, code, viewer, "form", &card)
 }
 

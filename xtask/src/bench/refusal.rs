@@ -300,6 +300,7 @@ fn by_shopper(passes: &PassKeys, number: usize, user: usize) -> Prepared {
         issued_ms: NOW_MS,
         expires_ms: NOW_MS + 900_000,
         id: PassId([7; 16]),
+        admission: None,
     };
     let (text, session_key) = passes.issue(&pass);
     let body = format!(r#"{{"productId":"{PRODUCT}","userId":"buyer-{user:x}"}}"#);

@@ -303,7 +303,8 @@ fn hardened(coded: Coded, policy: &'static str) -> Coded {
     coded
         .with(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
         .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-        .with(REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
+        // Other sites learn nothing. With `no-referrer` a browser would say `Origin: null` of the page's own form.
+        .with(REFERRER_POLICY, HeaderValue::from_static("same-origin"))
         .with(PERMISSIONS_POLICY.clone(), HeaderValue::from_static(nothing))
 }
 

@@ -325,6 +325,8 @@ fn the_page_is_small_strict_branded_and_in_two_languages() {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert!(page.text().contains("Lamps &amp; &lt;Co&gt;") && page.text().contains("One moment"));
+    // With `no-referrer` a browser hides the origin of the page's own form, which is then refused.
+    assert_eq!(page.header("referrer-policy"), Some("same-origin"));
     let german = Draft::new("GET", "/waiting-room?product=lamp", "")
         .set("accept-language", "de-AT, en;q=0.5");
     assert!(gate.send(&german).text().contains("<html lang=\"de\">"));

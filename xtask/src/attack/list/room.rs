@@ -132,10 +132,8 @@ pub const ATTACKS: &[Attack] = &[
         let evidence = Evidence { before: Some(before), ..Evidence::default() };
         ensure!(verify(&after, &evidence).is_ok(), "an honest draw does not hold");
         let other = hex::encode([7; 32]);
-        let changed = verify(&Draw { seed: Some(other), ..after.clone() }, &evidence);
-        let dropped = verify(&Draw { entrants: Some(0), ..after }, &Evidence::default());
-        let found = changed == Err(Fault::Seed);
-        Ok(Got::of(found, format!("{changed:?}, and with another count {}", dropped.is_ok())))
+        let changed = verify(&Draw { seed: Some(other), ..after }, &evidence);
+        Ok(Got::of(changed == Err(Fault::Seed), format!("{:?}", changed.err())))
     }),
     Attack::on_ours(
         "event stream opened ten thousand times",

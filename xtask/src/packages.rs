@@ -34,7 +34,7 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     let mut checks = Vec::new();
     let mut check = |program: PathBuf, arguments: &[&str], file: &Path| {
         let mut command = Command::new(program);
-        command.args(arguments).arg(file).current_dir(&root);
+        command.args(arguments).arg(file).current_dir(root);
         checks.push(command);
     };
     check(bin.join("hadolint"), &[], Path::new("Dockerfile"));

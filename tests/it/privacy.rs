@@ -22,6 +22,7 @@ const CONFIG: &str = r#"
 drain_delay_ms = 0
 [limits]
 ip_per_second = 0
+buyer_per_second = 0
 min_interval_ms = 0
 [[clients]]
 id = "shop"

@@ -8,6 +8,10 @@ use std::path::Path;
 use super::privacy::SEAL_KEY_DAYS_MAX;
 use super::{Config, LogFormat, score, stores};
 
+mod rows;
+
+pub use rows::{Field, FieldKind, ROWS, Rows, rows};
+
 /// One key that holds a single value or a list of texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
@@ -432,130 +436,5 @@ fn log_format(format: LogFormat) -> &'static str {
     }
 }
 
-/// An array of tables: it is set in the file alone.
-#[derive(Debug, Clone, Copy)]
-pub struct Rows {
-    /// `clients`, `jwt` or `admin.tokens`.
-    pub name: &'static str,
-    /// Its fields.
-    pub fields: &'static [Field],
-}
-
-/// A field of a row.
-#[derive(Debug, Clone, Copy)]
-pub struct Field {
-    /// Its name.
-    pub name: &'static str,
-    /// Its kind.
-    pub kind: FieldKind,
-    /// Whether a row must have it.
-    pub required: bool,
-}
-
-/// The kind of a field. Checked before serde sees the value, since serde's message would repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldKind {
-    /// A text, or a secret text.
-    Text,
-    /// A list of texts or of secret texts.
-    Texts,
-    /// `true` or `false`.
-    Bool,
-}
-
-const fn field(name: &'static str, kind: FieldKind, required: bool) -> Field {
-    Field { name, kind, required }
-}
-
-/// Every array of tables.
-pub static ROWS: &[Rows] = &[
-    Rows {
-        name: "clients",
-        fields: &[
-            field("id", FieldKind::Text, true),
-            field("secrets", FieldKind::Texts, true),
-            field("roles", FieldKind::Texts, false),
-            field("name_space", FieldKind::Text, false),
-        ],
-    },
-    Rows {
-        name: "jwt",
-        fields: &[
-            field("issuer", FieldKind::Text, true),
-            field("audience", FieldKind::Text, true),
-            field("algorithm", FieldKind::Text, true),
-            field("key", FieldKind::Text, false),
-            field("key_file", FieldKind::Text, false),
-            field("jwks_file", FieldKind::Text, false),
-            field("user_claim", FieldKind::Text, false),
-            field("hash_user", FieldKind::Bool, false),
-            field("name_space", FieldKind::Text, false),
-        ],
-    },
-    Rows {
-        name: "admin.tokens",
-        fields: &[
-            field("name", FieldKind::Text, true),
-            field("role", FieldKind::Text, true),
-            field("token_sha256", FieldKind::Text, true),
-        ],
-    },
-];
-
-/// The array of tables of that name.
-pub fn rows(name: &str) -> Option<&'static Rows> {
-    ROWS.iter().find(|rows| rows.name == name)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What serde itself says that the table of this name may hold.
-    fn fields_of(toml_with_unknown_key: &str) -> Vec<String> {
-        let error = toml::from_str::<Config>(toml_with_unknown_key).unwrap_err();
-        let (_, list) = error.message().split_once("expected ").unwrap();
-        list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn the_table_holds_exactly_the_fields_of_the_structs() {
-        let mut of_structs = Vec::new();
-        for section in fields_of("?? = 1".replace("??", "x_x").as_str()) {
-            if ["jwt", "clients"].contains(&section.as_str()) {
-                of_structs.push(section);
-                continue;
-            }
-            let unknown = format!("[{section}]\nx_x = 1");
-            of_structs.extend(fields_of(&unknown).iter().map(|f| format!("{section}.{f}")));
-        }
-        let mut of_table: Vec<String> = KEYS
-            .iter()
-            .map(|k| k.name)
-            .chain(ROWS.iter().map(|r| r.name))
-            .map(Into::into)
-            .collect();
-        of_structs.sort();
-        of_table.sort();
-        assert_eq!(of_table, of_structs);
-        for rows in ROWS {
-            let of_row: Vec<_> = rows.fields.iter().map(|field| field.name.to_owned()).collect();
-            assert_eq!(of_row, fields_of(&format!("[[{}]]\nx_x = 1", rows.name)));
-        }
-    }
-
-    #[test]
-    fn every_default_is_within_its_range() {
-        let config = Config::default();
-        for key in KEYS {
-            if let Read::Number { get, min, max } = key.read {
-                assert!((min..=max).contains(&get(&config)), "{}", key.name);
-            }
-        }
-    }
-
-    #[test]
-    fn a_variable_is_named_after_its_key() {
-        assert_eq!(variable("limits.ip_per_second"), "FLUX_GATE__LIMITS__IP_PER_SECOND");
-    }
-}
+mod tests;

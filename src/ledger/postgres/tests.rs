@@ -99,8 +99,8 @@ fn the_schema_is_made_once_and_another_one_is_refused() {
 
     database.execute(User::Owner, "UPDATE flux_gate.migrations SET checksum = 'other'");
     assert!(matches!(snapshot(), Err(PostgresError::ChangedMigration { version: 1 })));
-    database.execute(User::Owner, "INSERT INTO flux_gate.migrations VALUES (4, 'later', 'x')");
-    let newer = PostgresError::NewerSchema { found: 4, known: 3 };
+    database.execute(User::Owner, "INSERT INTO flux_gate.migrations VALUES (5, 'later', 'x')");
+    let newer = PostgresError::NewerSchema { found: 5, known: 4 };
     assert_eq!(snapshot().unwrap_err().to_string(), newer.to_string());
     assert!(!newer.is_transient());
 }

@@ -190,7 +190,7 @@ fn a_person_is_found_with_all_orders_and_their_erasure() {
         let orders = shop.ledger.orders_of(buyer(5)).await.unwrap();
         assert!(orders.len() == 2 && orders.iter().all(|order| order.user_id.is_none()));
         assert!(shop.ledger.orders_of(buyer(9)).await.unwrap()[0].user_id.is_some());
-        let Ledger::Sqlite(ledger) = &shop.ledger else { panic!("it is embedded") };
+        let ledger = SqliteLedger::open(shop.sqlite.store_file()).unwrap();
         let erasures = ledger.erasures().await.unwrap();
         assert_eq!(erasures.len(), 1);
         assert_eq!((erasures[0].buyer, Some(erasures[0].operation)), (buyer(5), operation));

@@ -120,10 +120,13 @@ impl Shop {
         }
     }
 
-    /// What PostgreSQL says of the worker's connection, once it has done all that has come in.
+    /// What PostgreSQL says of the worker's sessions, once it has done all that has come in: whether one is in the
+    /// middle of a transaction. (Those of the worker's housekeeping idle beside it.)
     fn state_of_the_session(&self) -> String {
         let sql = format!(
-            "SELECT DISTINCT state FROM pg_stat_activity WHERE datname = '{}' \
+            "SELECT CASE WHEN bool_or(state = 'active') THEN 'active' \
+             WHEN bool_or(state LIKE 'idle in transaction%') THEN 'idle in transaction' \
+             ELSE 'idle' END FROM pg_stat_activity WHERE datname = '{}' \
              AND usename LIKE '%worker%'",
             self.cluster.database
         );

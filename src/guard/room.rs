@@ -131,8 +131,8 @@ impl Guard {
         Admission { pass, session_key: session_key.as_str().to_owned() }
     }
 
-    /// Checks 10 and 11 of an order by a form, whose admission has been looked up. Without a script no challenge is
-    /// solved: whoever would be asked for one is refused.
+    /// Checks 10 and 11 of an order by a form, whose admission has been looked up. A browser without a script sends no
+    /// solution, so whoever is asked for one is refused there.
     ///
     /// # Errors
     /// The buyer is over the rate, or too fast, or looks too much like a script.

@@ -20,7 +20,7 @@ use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
 use crate::http::sighting::Watch;
-use crate::http::{orders, refused};
+use crate::http::{challenge, orders, refused};
 use crate::place_order::{Answer, Attempt, place_order};
 use crate::room::{Standing, Ticket};
 use crate::sale::{IdempotencyKey, OrderId};
@@ -234,6 +234,11 @@ async fn order(
         }
     };
     watch.passed(&order);
+    // A solution that came along is held against the service that gave it, as for any other order.
+    if let Err(asked) = challenge::settle(thread, received, &order, now).await {
+        watch.answered(asked.code);
+        return asked;
+    }
     let attempt = Attempt {
         product: order.product,
         buyer: order.buyer,

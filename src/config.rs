@@ -10,8 +10,13 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use self::admin::{Admin, Approvals, OperatorToken};
+use self::callers::shop;
+pub use self::callers::{ApiClient, ClientRole, JwtAlgorithm, JwtIssuer, default_roles};
 pub use crate::sale::OperatorRole;
 
+mod admin;
+mod callers;
 pub mod challenge;
 pub mod check;
 mod entry;
@@ -147,77 +152,6 @@ impl Default for Http {
     }
 }
 
-/// The operator's listener.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// Where it listens; loopback unless set.
-    pub listen: SocketAddr,
-    /// The admin's bearer token; made in the data directory where absent.
-    pub token: Option<SecretString>,
-    /// Further tokens, each with a role.
-    pub tokens: Vec<OperatorToken>,
-    /// Certificate chain (PEM).
-    pub tls_cert_file: Option<PathBuf>,
-    /// Private key (PEM).
-    pub tls_key_file: Option<PathBuf>,
-    /// Certificates (PEM) of the authority that operators' own certificates descend from. Where set, a
-    /// client without one gets no connection.
-    pub tls_client_ca_file: Option<PathBuf>,
-    /// Which changes need a second operator.
-    pub approvals: Approvals,
-    /// Listeners of the other nodes and workers, asked for `/readyz` for the console.
-    pub peers: Vec<String>,
-}
-
-/// Which changes need a second operator.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Approvals {
-    /// None.
-    #[default]
-    Off,
-    /// Those that raise what a running sale can still sell.
-    Units,
-}
-
-impl Approvals {
-    /// The word in the configuration.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Units => "units",
-        }
-    }
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: ([127, 0, 0, 1], 3001).into(),
-            token: None,
-            tokens: Vec::new(),
-            tls_cert_file: None,
-            tls_key_file: None,
-            tls_client_ca_file: None,
-            approvals: Approvals::Off,
-            peers: Vec::new(),
-        }
-    }
-}
-
-/// An operator's bearer token.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OperatorToken {
-    /// Who: shown in the logs.
-    pub name: String,
-    /// What they may do.
-    pub role: OperatorRole,
-    /// SHA-256 of the token, in hex.
-    pub token_sha256: String,
-}
-
 /// The embedded store.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -336,90 +270,6 @@ impl Default for Session {
     fn default() -> Self {
         Self { pass_lifetime_seconds: 900 }
     }
-}
-
-/// Someone who issues JWTs for a shop's users. Exactly one of `key`, `key_file` and `jwks_file` is given.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JwtIssuer {
-    /// The `iss` that a token must carry.
-    pub issuer: String,
-    /// The `aud` that a token must carry.
-    pub audience: String,
-    /// The one algorithm: a token's own `alg` must equal it.
-    pub algorithm: JwtAlgorithm,
-    /// Shared secret (HS256).
-    #[serde(default)]
-    pub key: Option<SecretString>,
-    /// Public key (PEM) for the other algorithms.
-    #[serde(default)]
-    pub key_file: Option<PathBuf>,
-    /// Keys by `kid`, as a JWK set (RFC 7517).
-    #[serde(default)]
-    pub jwks_file: Option<PathBuf>,
-    /// The claim that holds the user id.
-    #[serde(default = "sub")]
-    pub user_claim: String,
-    /// Hash the user claim (for ids that do not fit `^[a-z0-9-]{1,50}$`, such as mail addresses).
-    #[serde(default)]
-    pub hash_user: bool,
-    /// The name space of its users: issuers and clients that share one share their buyers.
-    #[serde(default = "shop")]
-    pub name_space: String,
-}
-
-fn sub() -> String {
-    "sub".to_owned()
-}
-
-fn shop() -> String {
-    "shop".to_owned()
-}
-
-/// Algorithms of JWTs that can be configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
-    HS256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    RS256,
-    /// ECDSA over P-256 with SHA-256.
-    ES256,
-    /// Ed25519.
-    EdDSA,
-}
-
-/// A shop's own backend, which signs with its own secret.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiClient {
-    /// The id that it sends as `x-api-key`: `^[A-Za-z0-9_-]{1,64}$`.
-    pub id: String,
-    /// Its active secrets, each at least 16 bytes; several during a change of secrets.
-    pub secrets: Vec<SecretString>,
-    /// What it may do.
-    #[serde(default = "default_roles")]
-    pub roles: Vec<ClientRole>,
-    /// The name space of its users.
-    #[serde(default = "shop")]
-    pub name_space: String,
-}
-
-/// The roles of a client for which none are configured.
-pub fn default_roles() -> Vec<ClientRole> {
-    vec![ClientRole::Order, ClientRole::Session]
-}
-
-/// What an API client may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientRole {
-    /// Place orders for its users and look them up.
-    Order,
-    /// Open sessions for its users.
-    Session,
-    /// Read the feed of accepted orders with user ids, and cancel orders.
-    Fulfilment,
 }
 
 /// Who is refused at the door. Blocks with expiry come with the operator's tools.

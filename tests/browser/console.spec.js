@@ -169,6 +169,32 @@ test("orders are reversed, each once", async ({ page }) => {
   await expect(row(page, product)).toContainText("1 of 100");
 });
 
+test("orders that show a pattern are looked at, then reversed: those that were looked at", async ({ page }) => {
+  const faults = watch(page);
+  const product = await sale(100);
+  const device = unique("farm-device");
+  const farm = async (count) => {
+    for (let n = 0; n < count; n += 1) await order(product, unique("bot"), { "x-device-fingerprint": device });
+  };
+  await farm(12);
+  expect((await order(product)).status).toBe(200);
+  await login(page);
+  await expect(row(page, product)).toContainText("13 of 100");
+  await page.getByRole("button", { name: "Reverse orders…" }).click();
+  await dialog(page).getByLabel("Product").selectOption(product);
+  await dialog(page).getByLabel("Which orders").selectOption("many buyers with one fingerprint");
+  await expect(dialog(page).getByLabel(/Order ids/)).toBeHidden();
+  await dialog(page).getByRole("textbox", { name: "Reason" }).fill("a drill");
+  // What was accepted is in the evidence a moment later.
+  await page.waitForTimeout(2_500);
+  await dialog(page).getByRole("button", { name: "Look first" }).click();
+  await expect(dialog(page)).toContainText(`Takes 12 orders of ${product} back`);
+  await farm(3);
+  await page.screenshot({ path: "shots/reverse-pattern.png" });
+  await confirm(page, "Reverse 12", /^Reversed 12; 0 were reversed before; 0 are no orders of this sale. Sold now: 4\.$/);
+  expect(faults).toEqual([]);
+});
+
 test("offenders appear as pseudonyms after an attack", async ({ page }) => {
   const faults = watch(page);
   const product = await sale(1_000);

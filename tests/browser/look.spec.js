@@ -1,18 +1,8 @@
 // Whether everybody can use it: axe on each view, in light and dark, on a desk and on a phone; and pictures.
 
-const fs = require("node:fs");
 const { test, expect } = require("@playwright/test");
+const { findings } = require("./axe");
 const { load, login, order, sale, watch } = require("./gate");
-
-const AXE = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-/** What axe finds, in a form that a failure shows whole. */
-async function findings(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags }), TAGS);
-  return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map((node) => node.html).slice(0, 3).join(" | ")}`);
-}
 
 const SCREENS = [
   { name: "desk", viewport: { width: 1_280, height: 900 } },

@@ -3,16 +3,8 @@
 const fs = require("node:fs");
 const http = require("node:http");
 const { test, expect } = require("@playwright/test");
+const { findings } = require("./axe");
 const { ROOM, another, buys, link, open, sale, session, watch } = require("./room");
-
-const AXE = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-async function findings(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags }), TAGS);
-  return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map((node) => node.html).slice(0, 3).join(" | ")}`);
-}
 
 const says = (page, name) => expect(page.getByRole("heading", { level: 1, name })).toBeVisible({ timeout: 20_000 });
 const shot = (page, name) => page.screenshot({ path: `shots/room-${name}.png`, fullPage: true });

@@ -2,7 +2,7 @@
 //!
 //! Forbidden everywhere: users, mail addresses, addresses, fingerprints, passes, session keys, JWTs,
 //! signatures, secrets and tokens, idempotency keys, and whatever callers put where it does not belong.
-//! Allowed, and where: [`marks::Place`] at each mark in [`scene`].
+//! Allowed, and where: [`marks::Place`] at each mark in [`scene`] and [`setting`].
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -17,8 +17,10 @@ use crate::crash::program;
 use crate::support::server::{ADMIN_TOKEN, clean};
 use crate::traces::collector::{Collector, Manner};
 
+mod acts;
 pub mod marks;
 pub mod scene;
+pub mod setting;
 
 use marks::{Marks, Place};
 use scene::Scene;
@@ -97,12 +99,12 @@ impl Stage {
         let config = dir.path().join("config.toml");
         let text = format!(
             "[admin]\n{}\n[limits]\n{}{}{}{}{}{}",
-            scene::operators(),
-            scene::LIMITS,
-            scene::config(),
-            scene::keys(),
-            scene::shop_client(),
-            scene::warehouse_client(),
+            setting::operators(),
+            setting::LIMITS,
+            setting::config(),
+            setting::keys(),
+            setting::shop_client(),
+            setting::warehouse_client(),
             collector.config(&more)
         );
         std::fs::write(&config, text).expect("a file");
@@ -143,7 +145,7 @@ pub fn check_collector(marks: &Marks, collector: &Collector) {
 #[test]
 fn rule_7_nothing_secret_comes_out_of_a_server() {
     let stage = Stage::new();
-    let mut marks = scene::marks();
+    let mut marks = setting::marks();
     marks.secret("the collector's token", COLLECTORS_TOKEN);
     for format in ["json", "text"] {
         let server = stage.serve(format);
@@ -172,7 +174,7 @@ fn rule_7_nothing_secret_comes_out_of_a_server() {
 #[test]
 fn rule_7_no_command_tells_a_secret() {
     let stage = Stage::new();
-    let mut marks = scene::marks();
+    let mut marks = setting::marks();
     marks.secret("the collector's token", COLLECTORS_TOKEN);
     let server = stage.serve("json");
     Scene::new(server.public, server.operator, &mut marks, "cli").play();

@@ -14,7 +14,8 @@ use super::worker::Worker;
 use crate::crash::CLIENT_SECRET;
 use crate::crash::books::call;
 use crate::secrets::marks::Place;
-use crate::secrets::scene::{self, SHOP_SECRET, Scene};
+use crate::secrets::scene::Scene;
+use crate::secrets::setting::{self, SHOP_SECRET};
 use crate::secrets::{COLLECTORS_TOKEN, Quiet, address, check_collector, traces};
 use crate::traces::collector::{Collector, Manner};
 
@@ -23,8 +24,8 @@ fn config(cluster: &Cluster, collector: &Collector) -> String {
     let mut config = cluster.node_config("");
     for (from, to) in [
         (CLIENT_SECRET.to_owned(), SHOP_SECRET.to_owned()),
-        ("[admin]\n".to_owned(), format!("[admin]\n{}\n", scene::operators())),
-        ("ip_per_second = 0\n".to_owned(), scene::LIMITS.to_owned()),
+        ("[admin]\n".to_owned(), format!("[admin]\n{}\n", setting::operators())),
+        ("ip_per_second = 0\n".to_owned(), setting::LIMITS.to_owned()),
         ("min_interval_ms = 0\n".to_owned(), String::new()),
     ] {
         assert!(config.contains(&from), "{from}");
@@ -32,7 +33,7 @@ fn config(cluster: &Cluster, collector: &Collector) -> String {
     }
     // The shop that places orders is not the one that fulfils them.
     config = config.replace(r#"roles = ["order", "session", "fulfilment"]"#, "");
-    config + &scene::config() + &scene::warehouse_client() + &collector.config(&traces())
+    config + &setting::config() + &setting::warehouse_client() + &collector.config(&traces())
 }
 
 /// Everything in these topics: keys, values, headers.
@@ -97,7 +98,7 @@ fn rule_7_nothing_secret_comes_out_of_nodes_and_workers() {
     command.env("RUST_LOG", "trace,tokio_postgres=trace");
     let worker = Worker::start(command, dir.path().join("worker.out"));
 
-    let mut marks = scene::marks();
+    let mut marks = setting::marks();
     marks.secret("the collector's token", COLLECTORS_TOKEN);
     for (what, variable) in [
         ("the record keys", "FLUX_GATE__SECRETS__RECORD_KEYS"),

@@ -95,6 +95,52 @@ fn pages_of_suspicious_orders_are_all_of_them_once() {
 }
 
 #[test]
+fn what_a_query_finds_is_taken_back_and_what_came_after_the_look_is_not() {
+    let rig = Rig::start("");
+    rig.sale("phone", 1_000);
+    let farm = rig.farm("phone", 0..40, "one-device");
+    rig.farm("phone", 40..41, "a-device");
+    rig.seen("phone", 41);
+    let ask = |query: &str, dry_run: bool| {
+        let body = json!({
+            "product": "phone", "query": query, "restock": false, "reason": "fraud", "dryRun": dry_run,
+        });
+        rig.post("/admin/incident/reverse", &body)
+    };
+    let query = "fingerprint=one-device&burst_orders=1000";
+    let would = ask(query, true).json();
+    assert_eq!((&would["matched"], &would["reversed"]), (&json!(40), &json!(40)), "{would}");
+    assert_eq!(rig.product("phone")["sold"], 41, "a look changes nothing");
+    let fixed = would["query"].as_str().unwrap();
+    // The farm goes on after the look.
+    let later = rig.farm("phone", 50..60, "one-device");
+    rig.seen("phone", 51);
+    let refused = ask(query, false);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("until"), "{}", refused.text());
+    let done = ask(fixed, false).json();
+    assert_eq!((&done["status"], &done["reversed"]), (&json!("done"), &json!(40)), "{done}");
+    let reversed: BTreeSet<String> = rig.reversed().into_keys().collect();
+    assert_eq!(reversed, farm);
+    assert!(reversed.is_disjoint(&later));
+    let again = ask(fixed, false).json();
+    assert_eq!((&again["reversed"], &again["already"]), (&json!(0), &json!(40)), "{again}");
+    // What a query may not say, and what it may not be sent with.
+    for wrong in ["product=shoe", "limit=5", "pattern=all", "since=9&until=5"] {
+        assert_ne!(ask(wrong, true).status, 200, "{wrong}");
+    }
+    let none = "fingerprint=nobody-has-this";
+    assert_eq!(ask(none, true).json()["matched"], 0);
+    for both in [json!({"orders": [], "query": none}), json!({})] {
+        let mut body = json!({"product": "phone", "restock": false, "reason": "x", "dryRun": true});
+        body.as_object_mut().unwrap().extend(both.as_object().unwrap().clone());
+        let answer = rig.post("/admin/incident/reverse", &body);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains("exactly one"), "{}", answer.text());
+    }
+}
+
+#[test]
 fn bots_that_hang_up_before_the_answer_are_found_all_the_same() {
     use std::io::Write;
     let rig = Rig::start("");

@@ -14,7 +14,7 @@ const PATH: &str = "/admin/incident/reverse";
 
 impl Rig {
     /// How often each order stands as reversed in the ledger.
-    fn reversed(&self) -> BTreeMap<String, u32> {
+    pub(super) fn reversed(&self) -> BTreeMap<String, u32> {
         let mut reversed = BTreeMap::new();
         let mut after = 0;
         loop {

@@ -7,134 +7,24 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::marks::{Marks, Place};
+use super::setting::*;
 use crate::crash::crowd::unix_ms;
 use crate::support::draft::{Draft, Signer};
 use crate::support::server::ADMIN_TOKEN;
 use crate::support::wire::{Answer, exchange};
 use crate::traces::parent;
 
-pub const SHOP_SECRET: &str = "Mark-Shop-Secret-7f3a91c04be2";
-pub const WAREHOUSE_SECRET: &str = "Mark-Warehouse-Secret-58d2ce7106";
-pub const JWT_KEY: &str = "Mark-Jwt-Key-0123456789abcdef0123456789abcdef";
-pub const OPERATOR_TOKEN: &str = "Mark-Operator-Token-c1d95e02aa77";
-pub const ORDER_KEY: &str = "Mark-Order-Key-0123456789abcdef0123456789abcdef";
-pub const BUYER_KEY: &str = "Mark-Buyer-Key-0123456789abcdef0123456789abcdef";
-pub const PASS_KEY: &str = "Mark-Pass-Key-0123456789abcdef0123456789abcdef";
-pub const AUDIT_KEY: &str = "a0d17c0de5ec2e7a0d17c0de5ec2e7a0d17c0de5ec2e7a0d17c0de5ec2e75a5a";
-pub const RECEIPT_KEY: &str = "2ece1b75ec2e72ece1b75ec2e72ece1b75ec2e72ece1b75ec2e72ece1b75a5a5";
-pub const BLOCKED_USER: &str = "mark-blocked-user-66b0";
-pub const BLOCKED_FINGERPRINT: &str = "mark-blocked-fingerprint-91ce";
-pub const BLOCKED_ADDRESS: &str = "203.0.113.66";
-
 /// Whoever bought is kept by name: in the table `subjects`, which erasure and retention empty.
 const BUYERS: &[Place] = &[Place::Store, Place::Ledger];
-
-/// `config print` shows its operator whom the operator's own file blocks.
-const OPERATORS_OWN: &[Place] = &[Place::Command];
-
-/// The line of `[admin]` with an operator's token.
-pub fn operators() -> String {
-    let token = OPERATOR_TOKEN.as_bytes();
-    let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token);
-    let sha256 = hex::encode(sha256);
-    format!(r#"tokens = [{{ name = "duty", role = "operator", token_sha256 = "{sha256}" }}]"#)
-}
-
-/// The lines of `[limits]` that the refusals need.
-pub const LIMITS: &str = "ip_burst = 5\nip_per_second = 1\nmin_interval_ms = 100\n";
-
-/// The lines of the configuration that make refusals, and a merchant with JWTs.
-pub fn config() -> String {
-    format!(
-        r#"
-[http]
-trusted_proxies = ["127.0.0.1/32"]
-cors_origins = ["https://shop.example"]
-
-[blocks]
-users = ["{BLOCKED_USER}"]
-fingerprints = ["{BLOCKED_FINGERPRINT}"]
-addresses = ["{BLOCKED_ADDRESS}/32"]
-
-[[jwt]]
-issuer = "https://shop.example/"
-audience = "flux-gate"
-algorithm = "HS256"
-key = "{JWT_KEY}"
-user_claim = "email"
-hash_user = true
-"#
-    )
-}
-
-/// The shop.
-pub fn shop_client() -> String {
-    format!(
-        r#"
-[[clients]]
-id = "shop"
-secrets = ["{SHOP_SECRET}"]
-roles = ["order", "session"]
-"#
-    )
-}
-
-/// The warehouse.
-pub fn warehouse_client() -> String {
-    format!(
-        r#"
-[[clients]]
-id = "warehouse"
-secrets = ["{WAREHOUSE_SECRET}"]
-roles = ["fulfilment"]
-"#
-    )
-}
-
-/// Secrets of the embedded profile's own.
-pub fn keys() -> String {
-    format!(
-        "[secrets]\norder_key = \"{ORDER_KEY}\"\nbuyer_key = \"{BUYER_KEY}\"\n\
-         pass_keys = \"k1:{PASS_KEY}\"\naudit_key = \"{AUDIT_KEY}\"\n\
-         receipt_key = \"{RECEIPT_KEY}\"\n"
-    )
-}
-
-/// What is secret before anything is sent.
-pub fn marks() -> Marks {
-    let mut marks = Marks::default();
-    for (what, text) in [
-        ("an API client's secret", SHOP_SECRET),
-        ("an API client's secret", WAREHOUSE_SECRET),
-        ("the key of an issuer of JWTs", JWT_KEY),
-        ("an operator's token", OPERATOR_TOKEN),
-        ("the admin's token", ADMIN_TOKEN),
-        ("the order key", ORDER_KEY),
-        ("the buyer key", BUYER_KEY),
-        ("a pass key", PASS_KEY),
-        ("the key of the audit trail", AUDIT_KEY),
-        ("the key of receipts", RECEIPT_KEY),
-    ] {
-        marks.secret(what, text);
-    }
-    for (what, text) in [
-        ("a blocked user", BLOCKED_USER),
-        ("a blocked fingerprint", BLOCKED_FINGERPRINT),
-        ("a blocked address", BLOCKED_ADDRESS),
-    ] {
-        marks.secret_but(what, text, OPERATORS_OWN);
-    }
-    marks
-}
 
 /// Who sends, and what has been sent.
 pub struct Scene<'m> {
     public: SocketAddr,
     operator: SocketAddr,
-    marks: &'m mut Marks,
+    pub(super) marks: &'m mut Marks,
     number: u32,
     /// The product that is for sale.
-    phone: String,
+    pub(super) phone: String,
     /// What operators were told.
     pub told_operators: Vec<u8>,
 }
@@ -146,13 +36,13 @@ impl<'m> Scene<'m> {
         Self { public, operator, marks, number: 0, phone, told_operators }
     }
 
-    fn next(&mut self) -> u32 {
+    pub(super) fn next(&mut self) -> u32 {
         self.number += 1;
         self.number
     }
 
     /// A user who will not become a buyer.
-    fn nobody(&mut self) -> String {
+    pub(super) fn nobody(&mut self) -> String {
         let number = self.next();
         self.marks.secret("a user who bought nothing", format!("mark-nobody-{number:04x}"))
     }
@@ -162,13 +52,13 @@ impl<'m> Scene<'m> {
         self.marks.secret_but("a buyer", format!("mark-buyer-{number:04x}"), BUYERS)
     }
 
-    fn key(&mut self) -> String {
+    pub(super) fn key(&mut self) -> String {
         let number = self.next();
         self.marks.secret("an idempotency key", format!("Mark_Key_{number:04x}"))
     }
 
     /// Gives a request a fingerprint, an address behind the proxy and a trace, and sends it.
-    fn send(&mut self, draft: Draft) -> Answer {
+    pub(super) fn send(&mut self, draft: Draft) -> Answer {
         let number = self.next();
         let address = format!("203.0.113.{}", 100 + number % 100);
         let six = format!("2001:db8:{number:x}:beef:feed::{number:x}");
@@ -176,7 +66,7 @@ impl<'m> Scene<'m> {
         self.send_from(draft, &from)
     }
 
-    fn send_from(&mut self, draft: Draft, from: &str) -> Answer {
+    pub(super) fn send_from(&mut self, draft: Draft, from: &str) -> Answer {
         let number = self.next();
         if from != BLOCKED_ADDRESS {
             self.marks.secret("an address", from);
@@ -217,7 +107,7 @@ impl<'m> Scene<'m> {
     }
 
     /// An operator's call with a token.
-    fn call(&mut self, token: &str, method: &str, target: &str, body: &str) -> Answer {
+    pub(super) fn call(&mut self, token: &str, method: &str, target: &str, body: &str) -> Answer {
         let number = self.next();
         let draft = Draft::new(method, target, body)
             .set("authorization", format!("Bearer {token}"))
@@ -514,97 +404,4 @@ impl<'m> Scene<'m> {
             assert_eq!(self.call(OPERATOR_TOKEN, "GET", &path, "").status, 400);
         }
     }
-}
-
-impl Scene<'_> {
-    /// A person asks what is kept, and to be forgotten: afterwards the id is nowhere, the store included.
-    fn forget(&mut self) {
-        let phone = self.phone.clone();
-        let (person, key) = (self.nobody(), self.key());
-        let order = Draft::order(&phone, &person, &key).sign(&shop(), unix_ms());
-        assert_eq!(self.send(order).summary(), "200 success");
-        let who = format!(r#"{{"userId":"{person}"}}"#);
-        let mail = self.marks.secret("a mail address", format!("{person}@mark.example"));
-        // An admin who asks is told: that answer alone is not searched.
-        let before = self.told_operators.len();
-        for path in ["export", "status"] {
-            let path = format!("/admin/privacy/{path}");
-            // The ledger of many nodes comes later.
-            let told = self.call(ADMIN_TOKEN, "POST", &path, &who);
-            assert_eq!(told.status, 200, "{}", told.text());
-            assert_eq!(self.call(OPERATOR_TOKEN, "POST", &path, &who).status, 403);
-            let told = self.call(ADMIN_TOKEN, "POST", &path, &format!(r#"{{"userId":"{mail}"}}"#));
-            assert_eq!(told.status, 200, "{}", told.text());
-        }
-        self.told_operators.truncate(before);
-        let erase = |reason: &str| format!(r#"{{"userId":"{person}","reason":"{reason}"}}"#);
-        let naming = erase(&format!("{person} asked"));
-        let refused = self.call(ADMIN_TOKEN, "POST", "/admin/privacy/erase", &naming);
-        assert_eq!(refused.summary(), "400 invalid_request");
-        let erased = self.call(ADMIN_TOKEN, "POST", "/admin/privacy/erase", &erase("asked for it"));
-        assert_eq!(erased.summary(), "200 erased", "{}", erased.text());
-        for bad in [format!(r#"{{"userId":["{person}"]}}"#), format!(r#"{{"{person}":1}}"#), person]
-        {
-            assert_eq!(self.call(ADMIN_TOKEN, "POST", "/admin/privacy/erase", &bad).status, 400);
-        }
-    }
-
-    /// Blocks somebody by each of the three, and lifts it again; makes a token and takes it back.
-    fn block(&mut self) {
-        let until = unix_ms() + 3_600_000;
-        let (user, number) = (self.nobody(), self.next());
-        let fingerprint = format!("mark-live-fingerprint-{number:04x}");
-        let fingerprint = self.marks.secret("a fingerprint that is blocked", fingerprint);
-        let address = format!("198.51.100.{}", number % 250);
-        let address = self.marks.secret("an address that is blocked", address);
-        for target in [
-            format!(r#""user":"{user}""#),
-            format!(r#""fingerprint":"{fingerprint}""#),
-            format!(r#""address":"{address}""#),
-        ] {
-            let body = format!(r#"{{{target},"until":{until},"reason":"a test"}}"#);
-            let set = self.call(ADMIN_TOKEN, "POST", "/admin/blocks", &body);
-            assert_eq!(set.summary(), "200 applied", "{}", set.text());
-        }
-        let phone = self.phone.clone();
-        let (other, keys) = (self.nobody(), [self.key(), self.key(), self.key()]);
-        let signed =
-            |user: &str, key: &str| Draft::order(&phone, user, key).sign(&shop(), unix_ms());
-        assert_eq!(self.send(signed(&user, &keys[0])).summary(), "403 user_blocked");
-        let by_it = signed(&other, &keys[1]).set("x-device-fingerprint", &fingerprint);
-        assert_eq!(self.send(by_it).summary(), "403 blocked");
-        assert_eq!(self.send_from(signed(&other, &keys[2]), &address).summary(), "403 blocked");
-        assert_eq!(self.call(ADMIN_TOKEN, "GET", "/admin/blocks", "").status, 200);
-        for bad in [format!(r#"{{"user":"{user}"}}"#), format!(r#"{{"address":"{user}"}}"#), user] {
-            assert!(self.call(ADMIN_TOKEN, "POST", "/admin/blocks", &bad).status >= 400);
-        }
-        for target in [
-            format!(r#"{{"fingerprint":"{fingerprint}"}}"#),
-            format!(r#"{{"address":"{address}"}}"#),
-        ] {
-            let lifted = self.call(ADMIN_TOKEN, "DELETE", "/admin/blocks", &target);
-            assert_eq!(lifted.summary(), "200 applied", "{}", lifted.text());
-        }
-
-        // Who makes a token is told it once, so that answer alone is not searched.
-        let before = self.told_operators.len();
-        let body = format!(r#"{{"name":"night-{number}-{phone}","role":"viewer"}}"#);
-        let made = self.call(ADMIN_TOKEN, "POST", "/admin/tokens", &body);
-        assert_eq!(made.status, 201, "{}", made.text());
-        self.told_operators.truncate(before);
-        let token = self.marks.secret("a token that was made", made.member("token"));
-        assert_eq!(self.call(&token, "GET", "/admin/tokens", "").status, 403);
-        assert_eq!(self.call(&token, "GET", "/admin/products", "").status, 200);
-        let revoke = format!("/admin/tokens/night-{number}-{phone}");
-        assert_eq!(self.call(ADMIN_TOKEN, "DELETE", &revoke, "").status, 200);
-        assert_eq!(self.call(&token, "GET", "/admin/products", "").status, 401);
-    }
-}
-
-fn shop() -> Signer {
-    Signer::Client { id: "shop".to_owned(), secret: SHOP_SECRET.to_owned() }
-}
-
-fn warehouse() -> Signer {
-    Signer::Client { id: "warehouse".to_owned(), secret: WAREHOUSE_SECRET.to_owned() }
 }

@@ -19,6 +19,7 @@ mod disk;
 #[cfg(feature = "distributed")]
 pub mod distributed;
 pub mod echo;
+mod extras;
 mod million;
 #[cfg(feature = "distributed")]
 pub mod ordinary;
@@ -47,7 +48,7 @@ pub struct Options {
     /// Length of a run in seconds, for those who look at a profile meanwhile.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Only the parts whose names contain this: sold-out, shoppers, accepted, latency, buyers, refusal, beside,
+    /// Only the parts whose names contain this: sold-out, shoppers, accepted, extras, latency, buyers, refusal, beside,
     /// million; with --distributed: sold-out, accepted, unflushed, cost, worker, start, linger.
     #[arg(long, value_name = "WORD")]
     only: Option<String>,
@@ -129,6 +130,7 @@ const PARTS: &[Part] = &[
     Part { name: "sold-out", run: scenarios::sold_out },
     Part { name: "shoppers", run: scenarios::shoppers },
     Part { name: "accepted", run: scenarios::accepted },
+    Part { name: "extras", run: extras::extras },
     Part { name: "latency", run: scenarios::latency },
     Part { name: "buyers", run: scenarios::buyers },
     Part { name: "million", run: scenarios::million },

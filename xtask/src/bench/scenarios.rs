@@ -20,7 +20,7 @@ use crate::support::server::Server;
 /// Units of a product that is sold out before it is measured.
 pub const SOLD_OUT_UNITS: u32 = 1_000;
 /// Units of a product that never sells out.
-const ENDLESS_UNITS: u32 = 1_000_000_000;
+pub const ENDLESS_UNITS: u32 = 1_000_000_000;
 /// Buyers of the refusals: each comes again and again, as those do who hope on.
 pub const REFUSED_BUYERS: u64 = 100_000;
 /// Buyers of the large crowd.
@@ -234,12 +234,13 @@ pub fn million(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     report.figure("million", &found)
 }
 
-fn recipe<'a>(product: &'a str, crowd: Crowd<'a>, run: u32) -> Recipe<'a> {
+/// What a part sends.
+pub fn recipe<'a>(product: &'a str, crowd: Crowd<'a>, run: u32) -> Recipe<'a> {
     Recipe { product, crowd, run, now_ms: 0 }
 }
 
 /// Opens a sale and sells all of it.
-fn sell_out(bench: &Bench<'_>, server: &Server, product: &str) -> anyhow::Result<()> {
+pub fn sell_out(bench: &Bench<'_>, server: &Server, product: &str) -> anyhow::Result<()> {
     servers::create(server, product, SOLD_OUT_UNITS)?;
     let recipe = Recipe { now_ms: bench.clock.unix_ms(), ..recipe(product, Crowd::Users(0), 1) };
     let requests = Requests::sign(&recipe, SOLD_OUT_UNITS as usize);

@@ -95,6 +95,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::Conflict),
             Problem(Code::Busy),
             Problem(Code::LogBehind),
+            Problem(Code::EvidenceUnavailable),
             Problem(Code::OutcomeUnknown),
         ],
         ..NOTHING

@@ -28,6 +28,7 @@ use crate::http::shared::Shared;
 use crate::sale::{ProductId, UserId};
 
 pub mod analysis;
+pub mod matched;
 pub mod offenders;
 pub mod orders;
 mod parameters;
@@ -273,11 +274,11 @@ fn not_read(error: &EvidenceError) -> Coded {
     reply::problem_because(code, "the evidence cannot be read just now").retry_after_us(1_000_000)
 }
 
-/// Makes the answer on a thread of its own, and lets the next one look afterwards.
-async fn apart(
+/// Does the work of a look on a thread of its own, and lets the next one look afterwards.
+async fn apart<T: Send + 'static>(
     turn: OwnedSemaphorePermit,
-    make: impl FnOnce() -> Coded + Send + 'static,
-) -> Result<Coded, Coded> {
+    make: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Coded> {
     let made = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         make()

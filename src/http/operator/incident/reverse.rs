@@ -18,6 +18,7 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use super::look::matched::{Span, matched};
 use super::{AT_ONCE, to_its_end};
 use crate::config::Approvals;
 use crate::http::code::Code;
@@ -46,8 +47,12 @@ const SHOWN_MAX: usize = 100;
 pub struct ReverseMany {
     #[schema(example = "iphone-15")]
     product: String,
-    /// Their ids, at most 10,000.
-    orders: Vec<String>,
+    /// Their ids, at most 10,000. Either this or `query`.
+    orders: Option<Vec<String>>,
+    /// A query as `GET /admin/incident/orders` takes it, that finds at most 10,000. With `dryRun` it may end now; the
+    /// answer has it with both ends of its span, and in that form it is taken without.
+    #[schema(example = "pattern=shared_fingerprint&since=1750000000000&until=1750000600000")]
+    query: Option<String>,
     /// Whether their units go on sale again.
     restock: bool,
     /// Whether their buyers may buy again.
@@ -79,6 +84,9 @@ pub struct ReversedMany {
     /// The first hundred that are taken back by this call.
     orders: Vec<String>,
     dry_run: bool,
+    /// The query with both ends of its span: it finds the same orders again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
     /// Whether the units wait for a second operator.
     needs_approval: bool,
     /// The sale's count before, and after.
@@ -99,7 +107,7 @@ pub async fn reverse(
     body: Bytes,
 ) -> Coded {
     to_its_end(answer(async move {
-        let asked = Asked::read(operator, caller, &headers, &body)?;
+        let asked = Asked::read(operator, caller, &headers, &body).await?;
         let mut came_to = asked.look()?;
         if asked.dry_run {
             came_to.status = "dry_run";
@@ -119,6 +127,7 @@ struct Asked {
     operation: OperationId,
     product: ProductId,
     orders: Vec<OrderId>,
+    query: Option<String>,
     restock: bool,
     frees_limit: bool,
     reason: String,
@@ -126,7 +135,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(
+    async fn read(
         operator: Arc<Operator>,
         caller: Caller,
         headers: &HeaderMap,
@@ -140,27 +149,39 @@ impl Asked {
             Some(text) => text.parse().map_err(|why| invalid(&format!("operation {why}")))?,
             None => any_operation(&operator, headers)?,
         };
-        let orders = orders_of(&asked.orders)?;
         // Rule 4 the other way round: nobody is told "unknown" by a state that is behind.
         if !operator.shared.log_in_sight() {
             let detail = "the end of the order log is out of sight";
             return Err(reply::problem_because(Code::LogBehind, detail));
         }
         match operator.shared.applied().with_state(&product, |state| state.archived()) {
-            None => Err(unknown_product()),
-            Some(true) => Err(reply::problem_because(Code::Conflict, "this product is archived")),
-            Some(false) => Ok(Self {
-                operator,
-                caller,
-                operation,
-                product,
-                orders,
-                restock,
-                frees_limit,
-                reason,
-                dry_run,
-            }),
+            None => return Err(unknown_product()),
+            Some(true) => {
+                return Err(reply::problem_because(Code::Conflict, "this product is archived"));
+            }
+            Some(false) => {}
         }
+        let (orders, query) = match (asked.orders, asked.query) {
+            (Some(orders), None) => (orders_of(&orders)?, None),
+            (None, Some(query)) => {
+                let span = if dry_run { Span::MayEndNow } else { Span::MustBeFixed };
+                let found = matched(&operator, product, &query, span, ORDERS_MAX).await?;
+                (found.orders, Some(found.query))
+            }
+            _ => return Err(invalid("exactly one of orders and query must be given")),
+        };
+        Ok(Self {
+            operator,
+            caller,
+            operation,
+            product,
+            orders,
+            query,
+            restock,
+            frees_limit,
+            reason,
+            dry_run,
+        })
     }
 
     fn sold(&self) -> Result<u32, Coded> {
@@ -181,6 +202,7 @@ impl Asked {
             status: "done",
             matched: self.orders.len(),
             dry_run: self.dry_run,
+            query: self.query.clone(),
             needs_approval: self.units_wait(),
             sold: [sold, sold],
             ..ReversedMany::default()

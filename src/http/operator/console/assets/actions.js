@@ -7,6 +7,15 @@ const $ = (id) => document.getElementById(id);
 const MINUTE_MS = 60_000;
 const PERIODS = [["15 minutes", 15], ["1 hour", 60], ["4 hours", 240], ["1 day", 1_440]];
 
+const WHICH = [
+  ["those that are named", ""],
+  ["many buyers with one fingerprint", "shared_fingerprint"],
+  ["many buyers of one address", "shared_address"],
+  ["many buyers of one network", "one_network"],
+  ["user ids in a row", "sequential_users"],
+  ["bursts", "bursts"],
+];
+
 let current = null;
 
 function element(name, properties = {}) {
@@ -197,33 +206,40 @@ function block() {
 
 function reverse(_, overview) {
   const product = select("f-product", overview.products.filter((known) => !known.archived).map(({ productId }) => [productId, productId]));
+  const which = select("f-which", WHICH);
   const ids = element("textarea", { id: "f-orders", autocomplete: "off", spellcheck: false });
+  const period = select("f-period", PERIODS);
+  const [idsRow, periodRow] = [field("Order ids, one a line", ids), field("Of the last", period)];
   const restock = check("f-restock", "Their units go on sale again");
   const frees = check("f-frees", "The buyers may buy again");
   const list = () => [...new Set(ids.value.split(/[\s,;]+/).filter(Boolean))];
+  const since = () => Date.now() - Number(period.value) * MINUTE_MS;
+  const orders = () => (which.value ? { query: looked?.query ?? `pattern=${which.value}&since=${since()}` } : { orders: list() });
   const ask = (reason, key, dryRun) =>
-    call("POST", "/admin/incident/reverse", { product: product.value, orders: list(), restock: restock.input.checked, freesLimit: frees.input.checked, reason, dryRun }, key);
-  const asked = () => JSON.stringify([product.value, list(), restock.input.checked, frees.input.checked]);
+    call("POST", "/admin/incident/reverse", { product: product.value, ...orders(), restock: restock.input.checked, freesLimit: frees.input.checked, reason, dryRun }, key);
+  const asked = () => JSON.stringify([product.value, which.value, which.value ? period.value : list(), restock.input.checked, frees.input.checked]);
   let looked = null;
   open({
     title: "Reverse orders",
     confirm: "Look first",
     danger: true,
-    fields: [field("Product", product), field("Order ids, one a line", ids), restock.label, frees.label],
+    fields: [field("Product", product), field("Which orders", which), idsRow, periodRow, restock.label, frees.label],
     says: () => {
+      idsRow.hidden = Boolean(which.value);
+      periodRow.hidden = !which.value;
       // What was looked at is what is done: another list is looked at anew.
       if (looked?.asked !== asked()) {
         looked = null;
         $("dialog-confirm").textContent = "Look first";
       }
-      const count = looked ? looked.reversed : list().length;
+      const count = looked ? looked.reversed : which.value ? 0 : list().length;
       const units = restock.input.checked ? "Their units go on sale again." : "Their units are taken out of the sale.";
       const buyers = frees.input.checked ? "Their buyers may buy again." : "Their buyers stay at their limit.";
       const rest = looked ? ` ${looked.already} were reversed before; ${looked.unknown} are no orders of this sale.` : "";
       return `Takes ${count === 1 ? "1 order" : `${count || "…"} orders`} of ${product.value} back, each exactly once. This cannot be undone. ${units} ${buyers}${rest}`;
     },
     run: async (reason, key) => {
-      if (!list().length) return wrong(ids, "Give at least one order id.");
+      if (!which.value && !list().length) return wrong(ids, "Give at least one order id.");
       if (!looked) {
         const answer = await ask(reason, key, true);
         if (!answer.ok) return outcome(answer.problem, "bad");

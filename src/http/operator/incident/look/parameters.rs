@@ -30,6 +30,11 @@ impl Parameters {
         Ok(Self { given, known: Vec::new() })
     }
 
+    /// Whether a parameter was given and not yet taken.
+    pub fn has(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
     /// The text of a parameter.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);

@@ -17,6 +17,7 @@ mod evidence;
 mod faults;
 mod fuzz_replay;
 mod incident;
+mod load;
 mod privacy;
 mod program;
 mod secrets;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use flux_gate::load::Target as LoadTarget;
 use flux_gate::load::sessions::{Credentials, Crowd as Session, open_crowd};
+use flux_gate::load::spread::Spread;
 use hdrhistogram::Histogram;
 
 use super::client::{self, Shape};
@@ -13,7 +14,6 @@ use super::refusal::{Around, Sender};
 use super::report::Target;
 use super::requests::{Crowd, Recipe, Requests};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
-use super::stats::Spread;
 use super::{Bench, beside as costs, disk, million as store, refusal as counted};
 use crate::support::server::Server;
 
@@ -239,7 +239,7 @@ fn recipe<'a>(product: &'a str, crowd: Crowd<'a>, run: u32) -> Recipe<'a> {
 }
 
 /// Opens a sale and sells all of it.
-fn sell_out(bench: &Bench<'_>, server: &Server, product: &str) -> anyhow::Result<()> {
+pub fn sell_out(bench: &Bench<'_>, server: &Server, product: &str) -> anyhow::Result<()> {
     servers::create(server, product, SOLD_OUT_UNITS)?;
     let recipe = Recipe { now_ms: bench.clock.unix_ms(), ..recipe(product, Crowd::Users(0), 1) };
     let requests = Requests::sign(&recipe, SOLD_OUT_UNITS as usize);
@@ -306,6 +306,6 @@ fn throughput(
 
 /// The median and, in brackets, the quartiles.
 pub fn spread(spread: Spread, digits: usize) -> String {
-    let Spread { lower_quartile, median, upper_quartile } = spread;
+    let Spread { lower_quartile, median, upper_quartile, .. } = spread;
     format!("{median:.digits$} ({lower_quartile:.digits$} to {upper_quartile:.digits$})")
 }

@@ -22,6 +22,7 @@ mod privacy;
 mod program;
 mod secrets;
 mod simulation;
+mod snippets;
 mod support;
 mod tidy;
 mod traces;

@@ -16,7 +16,7 @@ use flux_gate::load::spread::{Spread, in_turn};
 use serde::Serialize;
 
 use super::report::Target;
-use super::scenarios::{REFUSED_BUYERS, SOLD_OUT_UNITS, sell_out};
+use super::scenarios::{SOLD_OUT_UNITS, sell_out};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
 use super::{Bench, pairs::Effort};
 
@@ -114,7 +114,8 @@ impl Ground<'_> {
         command.args(["load", &self.url, "--product", PRODUCT, "--closed", "--threads", "1"]);
         command.args(["--connections", &CONNECTIONS.to_string(), "--json", "-"]);
         command.args(["--duration", &format!("{}ms", self.effort.window.as_millis())]);
-        command.args(["--users", &REFUSED_BUYERS.to_string()]);
+        // One user, as wrk has: the clients are compared, so the server is to do the same for both.
+        command.args(["--users", "1"]);
         if self.signed {
             command.args(["--client", &format!("{CLIENT_ID}:{CLIENT_SECRET}")]);
         } else {

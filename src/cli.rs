@@ -145,6 +145,15 @@ struct Cli {
     command: Command,
 }
 
+/// Whether this is a command line of the program, its own name first; nothing is carried out. For those who
+/// show command lines to people.
+///
+/// # Errors
+/// What the program would answer.
+pub fn read_line(words: &[String]) -> Result<(), String> {
+    Cli::try_parse_from(words).map(|_| ()).map_err(|error| error.to_string())
+}
+
 /// Flags of every command.
 #[derive(clap::Args)]
 struct Common {

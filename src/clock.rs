@@ -69,4 +69,16 @@ impl Clock {
             Source::Manual(now) => now.load(Ordering::SeqCst).max(0) as u64 * 1_000,
         }
     }
+
+    /// Processor time that the calling thread has used, in microseconds: its own and the system's for it.
+    /// A manual clock has none.
+    pub fn thread_cpu_us(&self) -> u64 {
+        match &self.0 {
+            Source::System { .. } => {
+                let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+                used.tv_sec as u64 * 1_000_000 + used.tv_nsec as u64 / 1_000
+            }
+            Source::Manual(_) => 0,
+        }
+    }
 }

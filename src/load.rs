@@ -21,19 +21,25 @@ use crate::clock::Clock;
 
 pub mod answer;
 pub mod api;
+pub mod compare;
 mod engine;
 pub mod live;
+pub mod page;
 pub mod plan;
+pub mod profile;
 pub mod report;
 mod senders;
 pub mod sessions;
 pub mod shot;
+pub mod spread;
 pub mod tally;
 pub mod target;
+pub mod timeline;
 pub mod verify;
 pub mod wire;
 
 pub use plan::{Identity, Kind, Mix, Pace, Plan, PlanError};
+pub use profile::Profile;
 pub use report::Report;
 pub use tally::Tally;
 pub use target::{Target, TargetError};
@@ -110,13 +116,13 @@ pub fn run(
     plan.check()?;
     let seats: Vec<Arc<Mutex<engine::Seat>>> = (0..plan.threads).map(|_| Arc::default()).collect();
     let crew = engine::Crew::start(plan, clock, stop, &seats)?;
-    let started_us = clock.monotonic_us();
+    let (started_us, started_ms) = (clock.monotonic_us(), clock.unix_ms());
     while !crew.is_finished() {
         std::thread::sleep(std::time::Duration::from_millis(TICK_MS));
         tick(&look(&seats, clock.monotonic_us().saturating_sub(started_us) / 1_000));
     }
     let tally = crew.join()?;
-    Ok(Report::new(plan, tally))
+    Ok(Report::new(plan, started_ms, tally))
 }
 
 fn look(seats: &[Arc<Mutex<engine::Seat>>], elapsed_ms: u64) -> Snapshot {

@@ -1,42 +1,51 @@
 //! `load`: the load generator at the command line.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::{Common, Exit, Failure, Machine, limits, shop, tell};
 use crate::config::Config;
 use crate::load::api::Api;
 use crate::load::live::Live;
+use crate::load::page;
 use crate::load::plan::ATTEMPTS_MAX;
 use crate::load::report::{Style, latency_table, millis, rules_table, senders_table, thousands};
-use crate::load::sessions::open_crowd;
 use crate::load::verify::{self, Check, Told};
-use crate::load::{self, Identity, Mix, Pace, Plan, Report, Target};
+use crate::load::{self, Mix, Pace, Plan, Report, Target};
 use crate::sale::ProductId;
 
-/// Attempts a second of an open loop for which no rate is given.
-const RATE: u32 = 500;
-/// Length of a run for which neither a duration nor a number is given.
-const DURATION: Duration = Duration::from_secs(10);
+mod compare;
+mod plan;
+
+use plan::{Shape, Unsigned};
 
 /// Send load to a server of yours, and check that it keeps the rules.
 ///
 /// Open loop unless --closed: attempts arrive by a schedule, and latency counts from the time at which an
 /// attempt was due. With --buyers, shoppers with session passes send, else the API client itself. With
-/// --admin, the rules are checked against the operator's books at the end.
+/// --admin, the rules are checked against the operator's books at the end. --html writes a page with plots.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  flux-gate load --product iphone-15 --rate 2000 --buyers 5000 --duration 30s
+  flux-gate load --product iphone-15 --rate 2000 --buyers 5000 --duration 30s --html report.html
+  flux-gate load --product iphone-15 --profile ramp --rate 20000 --duration 2m --html report.html
+  flux-gate load --product iphone-15 --profile spike --rate 200 --peak 5000
+  flux-gate load --product iphone-15 --profile soak --rate 500 --duration 1h --json soak.json
   flux-gate load --stock 100 --admin http://127.0.0.1:3001 --mix honest=90,replay=4,forge=3,flood=3 \\
       --buyers 2000 --source-addresses 200
   flux-gate load http://127.0.0.1:3000 --product bench-1 --closed --connections 256 --requests 500000 \\
       --json -
+  flux-gate load --compare http://127.0.0.1:3000 http://127.0.0.1:4000 --product bench-1 --closed
+  flux-gate load --compare http://127.0.0.1:3000 http://127.0.0.1:8080 --unsigned=b --product bench-1 \\
+      --closed --pairs 9 --duration 10s
+
+Profiles: steady keeps the rate for 10 s; ramp goes from a tenth of it (--from) up to it in 30 s; spike
+keeps it and takes ten times as much (--peak) in the middle fifth of 30 s; soak is steady for 10 min.
 
 The server's limits apply: an API client may make 5,000 requests a second unless limits.client_per_second
 says otherwise, an address 10 a second before it has proved who it is.")]
@@ -50,16 +59,37 @@ pub(super) struct Load {
     /// Open a sale of so many units first (through the operator's listener).
     #[arg(long, value_name = "UNITS")]
     stock: Option<u32>,
+    /// How the rate goes over the time.
+    #[arg(long, value_enum, default_value_t = Shape::Steady)]
+    profile: Shape,
     /// Attempts a second, by schedule [default: 500].
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "closed")]
     rate: Option<u32>,
+    /// Attempts a second at the beginning of a ramp [default: a tenth of the rate].
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "closed")]
+    from: Option<u32>,
+    /// Attempts a second in the middle of a spike [default: ten times the rate].
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "closed")]
+    peak: Option<u32>,
     /// Each connection sends the next request when the answer has come.
     #[arg(long)]
     closed: bool,
+    /// Two servers under the same load in turn, and the ratios of their figures; both have the product.
+    #[arg(long, num_args = 2, value_names = ["URL_A", "URL_B"],
+        conflicts_with_all = ["url", "stock", "admin", "html"])]
+    compare: Option<Vec<String>>,
+    /// Pairs of runs of a comparison [default: 5].
+    #[arg(long, value_name = "N", requires = "compare")]
+    pairs: Option<u32>,
+    /// Send the plain `POST /order`, for a server that asks for no signature; =a or =b is one side of a
+    /// comparison.
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true,
+        default_missing_value = "both")]
+    unsigned: Option<Unsigned>,
     /// Keep-alive connections.
     #[arg(long, value_name = "N", default_value_t = 64)]
     connections: usize,
-    /// Length of the run, such as 30s or 2m [default: 10s].
+    /// Length of the run, such as 30s or 2m [default: by the profile; 5s for each run of a comparison].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// Attempts of the run; without --duration it ends with them.
@@ -72,7 +102,7 @@ pub(super) struct Load {
     #[arg(long, value_name = "ID:SECRET")]
     client: Option<String>,
     /// Shoppers with session passes, obtained before the start.
-    #[arg(long, value_name = "N", conflicts_with = "users")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["users", "unsigned"])]
     buyers: Option<usize>,
     /// Users of the API client; 0 is a new one for each attempt.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -101,6 +131,9 @@ pub(super) struct Load {
     /// Write the report as JSON to a file, or - for standard output (the table then goes to standard error).
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the report as a page with plots, which stands by itself.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// The server is not on this machine, and is yours.
     #[arg(long)]
     i_own_this_server: bool,
@@ -108,9 +141,12 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
+        self.check_profile()?;
         let config = common.load(machine, Vec::new())?.config;
-        let target = shop::public_target(self.url.as_deref(), self.ca_file.as_ref(), &config)?
-            .only_loopback_unless(self.i_own_this_server)?;
+        if let Some(urls) = &self.compare {
+            return compare::run(&self, urls, machine, &config);
+        }
+        let target = self.target(self.url.as_deref(), &config)?;
         limits::raise_open_files();
         let seed = self.seed.map_or_else(|| shop::seed(machine), Ok)?;
         let product = match self.product {
@@ -126,7 +162,9 @@ impl Load {
             }
             sold_before = runtime.block_on(verify::read_product(operator, &product))?.sold;
         }
-        let plan = self.plan(target, product, seed, machine, &config)?;
+        let unsigned = self.unsigned.is_some();
+        let mut plan = self.plan(target, product, seed, unsigned, &machine.clock, &config)?;
+        plan.forgets_orders = operator.is_none();
         let report = watch(&plan, machine)?;
         let mut checks = None;
         if let Some(operator) = &mut operator {
@@ -140,6 +178,12 @@ impl Load {
         Ok(if failed { Exit::Failed } else { Exit::Done })
     }
 
+    /// A server that may be sent load.
+    fn target(&self, url: Option<&str>, config: &Config) -> Result<Target, Failure> {
+        let target = shop::public_target(url, self.ca_file.as_ref(), config)?;
+        Ok(target.only_loopback_unless(self.i_own_this_server)?)
+    }
+
     fn operator(&self, config: &Config) -> Result<Option<Api>, Failure> {
         if self.admin.is_none() && self.stock.is_none() {
             return Ok(None);
@@ -150,76 +194,48 @@ impl Load {
         Ok(Some(Api::operator(target, token)))
     }
 
-    fn plan(
-        &self,
-        target: Target,
-        product: ProductId,
-        seed: u64,
-        machine: &Machine<'_>,
-        config: &Config,
-    ) -> Result<Plan, Failure> {
-        let credentials = Arc::new(shop::credentials(self.client.as_deref(), config)?);
-        let mut skew_ms = 0;
-        let identity = match self.buyers {
-            None => Identity::Client { credentials, users: self.users },
-            Some(buyers) => {
-                let live = Live::new("passes", buyers as u64);
-                let prefix = format!("load-{seed:x}");
-                let progress = |done| live.count(done as u64);
-                let crowd =
-                    open_crowd(&target, &credentials, &prefix, buyers, &machine.clock, progress)?;
-                live.clear();
-                skew_ms = crowd.skew_ms;
-                Identity::Shoppers(crowd.shoppers)
-            }
-        };
-        let mut plan = Plan::new(target, product, identity, seed);
-        plan.pace = match self.closed {
-            true => Pace::Closed,
-            false => Pace::Open { per_second: self.rate.unwrap_or(RATE) },
-        };
-        plan.mix = self.mix;
-        plan.connections = self.connections;
-        plan.source_addresses = self.source_addresses;
-        plan.retries_max = self.retries;
-        plan.skew_ms = skew_ms;
-        plan.attempts_max = self.requests.unwrap_or(ATTEMPTS_MAX);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.threads.unwrap_or((cores / 2).max(1));
-        plan.threads = threads.min(self.connections.max(1));
-        plan.duration_ms_max = match (self.duration, self.requests) {
-            (Some(duration), _) => duration.as_millis() as u64,
-            (None, Some(_)) => load::plan::DURATION_MS_MAX,
-            (None, None) => DURATION.as_millis() as u64,
-        };
-        Ok(plan)
-    }
-
     fn write(
         &self,
         report: &Report,
         checks: Option<&[Check]>,
         machine: &mut Machine<'_>,
     ) -> Result<(), Failure> {
+        if let Some(path) = &self.html {
+            write_file(path, &page::page(report, checks))?;
+        }
+        let table = |style| self::table(report, checks, style);
+        self.write_results(&report.summary(checks), table, machine)
+    }
+
+    /// Writes the results as JSON, where that was asked for, and as a table.
+    fn write_results(
+        &self,
+        summary: &impl Serialize,
+        table: impl Fn(Style) -> String,
+        machine: &mut Machine<'_>,
+    ) -> Result<(), Failure> {
         let to_stdout = self.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
         if let Some(path) = &self.json {
-            let text = serde_json::to_string_pretty(&report.summary(checks))? + "\n";
+            let text = serde_json::to_string_pretty(summary)? + "\n";
             if to_stdout {
                 machine.out.write_all(text.as_bytes())?;
             } else {
-                std::fs::write(path, text)
-                    .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+                write_file(path, &text)?;
             }
         }
         if to_stdout {
-            let page = page(report, checks, style(machine, std::io::stderr().is_terminal()));
-            std::io::Write::write_all(&mut std::io::stderr(), page.as_bytes())?;
+            let table = table(style(machine, std::io::stderr().is_terminal()));
+            std::io::Write::write_all(&mut std::io::stderr(), table.as_bytes())?;
         } else {
-            let page = page(report, checks, style(machine, std::io::stdout().is_terminal()));
-            machine.out.write_all(page.as_bytes())?;
+            let table = table(style(machine, std::io::stdout().is_terminal()));
+            machine.out.write_all(table.as_bytes())?;
         }
         Ok(())
     }
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 /// Colours on a terminal, unless the user wants none (<https://no-color.org>).
@@ -262,28 +278,23 @@ async fn open_sale(
     Ok(())
 }
 
-fn page(report: &Report, checks: Option<&[Check]>, style: Style) -> String {
+fn table(report: &Report, checks: Option<&[Check]>, style: Style) -> String {
     let tally = &report.tally;
-    let pace = match report.pace {
-        Pace::Open { per_second } => {
-            format!("{} a second by schedule", thousands(per_second.into()))
-        }
-        Pace::Closed => "closed loop".to_owned(),
-    };
+    let pace = report.pace_in_words();
     let ended = tally.counts.ended();
-    let mut page = format!(
+    let mut table = format!(
         "\n  {} · {pace} · {} connections · {:.1} s · {}\n\n",
         style.bold(&report.product),
         thousands(report.connections as u64),
         report.seconds(),
         style.bold(&format!("{} requests a second", thousands(report.per_second(ended) as u64))),
     );
-    page += &senders_table(tally, style);
-    page.push('\n');
-    page += &latency_table(tally, report.pace, style);
+    table += &senders_table(tally, style);
+    table.push('\n');
+    table += &latency_table(tally, report.pace, style);
     let late = |quantile| millis(tally.lateness.value_at_quantile(quantile));
     if tally.given_up + tally.unsent + tally.retries > 0 || report.pace != Pace::Closed {
-        page += &style.dim(&format!(
+        table += &style.dim(&format!(
             "  retries {} · given up {} · never sent {} · own lateness p50 {} p99 {} ms\n",
             thousands(tally.retries),
             thousands(tally.given_up),
@@ -292,11 +303,16 @@ fn page(report: &Report, checks: Option<&[Check]>, style: Style) -> String {
             late(0.99),
         ));
     }
+    table += &style.dim(&format!(
+        "  own processor time {:.1} µs a request, {:.0} % of one core\n",
+        report.own_cpu_us_per_request(),
+        report.own_cores() * 100.0,
+    ));
     if let Some(checks) = checks {
-        page.push('\n');
-        page += &rules_table(checks, style);
+        table.push('\n');
+        table += &rules_table(checks, style);
     }
-    page
+    table
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -332,13 +348,32 @@ mod tests {
         let called = call(&["load", "http://192.0.2.1", "--product", "p-1"], &[]);
         assert_eq!(called.exit, Exit::Failed);
         assert!(called.message.contains("--i-own-this-server"), "{called:?}");
+        let compare = ["load", "--compare", "http://127.0.0.1:1", "http://192.0.2.1", "--unsigned"];
+        let called = call(&[&compare[..], &["--product", "p-1"]].concat(), &[]);
+        assert!(called.message.contains("--i-own-this-server"), "{called:?}");
     }
 
     #[test]
     fn what_contradicts_itself_is_a_wrong_command_line() {
         let both = ["load", "--product", "p-1", "--closed", "--rate", "5"];
-        for arguments in [&["load"][..], &both, &["load", "--product", "p", "--mix", "bots=1"]] {
-            assert_eq!(call(arguments, &[]).exit, Exit::Usage, "{arguments:?}");
+        let compare = ["load", "--product", "p", "--compare", "http://127.0.0.1:1"];
+        let two = [&compare[..], &["http://127.0.0.1:2"]].concat();
+        for arguments in [
+            &["load"][..],
+            &both,
+            &["load", "--product", "p", "--mix", "bots=1"],
+            &["load", "--product", "p", "--profile", "wave"],
+            &["load", "--product", "p", "--peak", "5"],
+            &["load", "--product", "p", "--profile", "spike", "--from", "5"],
+            &["load", "--product", "p", "--profile", "ramp", "--closed"],
+            &["load", "--product", "p", "--pairs", "3"],
+            &["load", "--product", "p", "--unsigned=a"],
+            &compare,
+            &[&two[..], &["--html", "f"]].concat(),
+            &[&two[..], &["--stock", "5"]].concat(),
+        ] {
+            let called = call(arguments, &[]);
+            assert_eq!(called.exit, Exit::Usage, "{arguments:?}: {}", called.message);
         }
     }
 }

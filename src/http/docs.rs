@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::openapi;
 use super::reply::{self, Coded};
+use crate::incident::escape::html as escaped;
 
 const STYLE: &str = include_str!("docs/docs.css");
 
@@ -171,20 +172,6 @@ fn text(value: &Value) -> &str {
 
 fn pretty(value: &Value) -> String {
     escaped(&serde_json::to_string_pretty(value).unwrap_or_default())
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -23,6 +23,24 @@ pub fn markdown(text: &str) -> String {
     out
 }
 
+/// The text as it may stand in HTML, also in an attribute: no mark is markup, and nothing but the ends of
+/// lines cannot be seen.
+pub fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' => out.push('\n'),
+            c => visible(c, &mut out),
+        }
+    }
+    out
+}
+
 /// The text as a field of CSV: always in quotes, and never a formula.
 pub fn csv(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 3);
@@ -75,6 +93,8 @@ mod tests {
             before = c;
         }
         assert_eq!(markdown("bots, ticket 71"), "bots, ticket 71");
+        assert_eq!(html(r#"<a href="x">&'"#), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;");
+        assert_eq!(html("a\u{202e}\u{0}\nb"), "aU+202EU+0000\nb");
     }
 
     #[test]

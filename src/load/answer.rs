@@ -36,7 +36,8 @@ struct Body<'a> {
     code: Option<Cow<'a, str>>,
     #[serde(borrow)]
     reason: Option<Cow<'a, str>>,
-    order_id: Option<OrderId>,
+    #[serde(borrow)]
+    order_id: Option<&'a RawValue>,
     server_time: Option<u64>,
     opens_at: Option<u64>,
 }
@@ -44,7 +45,28 @@ struct Body<'a> {
 impl<'a> Answer<'a> {
     /// Reads an answer; a body that is not of the contract is an answer without a word.
     pub fn read(response: &Response<'a>) -> Self {
-        let mut answer = Self {
+        let (mut answer, body) = Self::begin(response);
+        let Some(body) = body else { return answer };
+        if let Some(id) = body.order_id {
+            let Ok(id) = serde_json::from_str(id.get()) else { return answer };
+            answer.order_id = Some(id);
+        }
+        answer.server_time_ms = body.server_time;
+        answer.opens_at_ms = body.opens_at;
+        answer.word = word(body);
+        answer
+    }
+
+    /// Reads an answer of a server that keeps the plain contract alone: what its order ids look like is its
+    /// own business, and they are not looked at.
+    pub fn read_plain(response: &Response<'a>) -> Self {
+        let (mut answer, body) = Self::begin(response);
+        answer.word = body.map(word).unwrap_or_default();
+        answer
+    }
+
+    fn begin(response: &Response<'a>) -> (Self, Option<Body<'a>>) {
+        let answer = Self {
             status: response.status,
             word: Cow::Borrowed(""),
             order_id: None,
@@ -52,13 +74,7 @@ impl<'a> Answer<'a> {
             retry_after_s: response.retry_after_s,
             opens_at_ms: None,
         };
-        if let Ok(body) = serde_json::from_slice::<Body<'a>>(response.body) {
-            answer.order_id = body.order_id;
-            answer.server_time_ms = body.server_time;
-            answer.opens_at_ms = body.opens_at;
-            answer.word = word(body);
-        }
-        answer
+        (answer, serde_json::from_slice(response.body).ok())
     }
 
     /// Whether it says "Order accepted".
@@ -114,5 +130,19 @@ mod tests {
         assert_eq!(read(502, "<html>"), (String::new(), false, true));
         assert_eq!(read(400, r#"{"status":400}"#), (String::new(), false, false));
         assert!(!read(200, r#"{"status":"success","orderId":"no id"}"#).1);
+    }
+
+    #[test]
+    fn a_plain_server_s_order_ids_are_its_own_business() {
+        let read_plain = |status, body: &str| {
+            let response =
+                Response { status, retry_after_s: None, close: false, body: body.as_bytes() };
+            let answer = Answer::read_plain(&response);
+            (answer.word.to_string(), answer.is_accepted(), answer.order_id)
+        };
+        let body = r#"{"status":"success","orderId":"ORD-17"}"#;
+        assert_eq!(read_plain(200, body), ("success".into(), true, None));
+        assert_eq!(read_plain(409, r#"{"status":"sold_out"}"#), ("sold_out".into(), false, None));
+        assert_eq!(read_plain(200, "ok"), (String::new(), false, None));
     }
 }

@@ -17,6 +17,7 @@ use super::plan::{Identity, Kind, Plan};
 use super::senders::{Place, Senders};
 use super::shot::{OrderWriter, Shot, Trick};
 use super::tally::{Tally, histogram};
+use super::timeline::Outcome;
 use super::wire::{Connection, WireError};
 use crate::clock::Clock;
 
@@ -78,7 +79,7 @@ impl Sender {
             threads,
             buyers: writer.buyers(),
             passes: matches!(plan.identity, Identity::Shoppers(_)),
-            attacked: plan.mix.total() > u64::from(plan.mix.weight(Kind::Honest)),
+            attacked: plan.mix.attacks(),
         };
         let rest = u64::from(thread < plan.attempts_max % threads);
         Self {
@@ -92,7 +93,7 @@ impl Sender {
             lost: Cell::new(false),
             writer: RefCell::new(writer),
             choices: RefCell::new(Senders::new(place, plan.seed)),
-            tally: RefCell::default(),
+            tally: RefCell::new(Tally { forgets_orders: plan.forgets_orders, ..Tally::default() }),
             recent: RefCell::new(histogram()),
             plan,
             clock,
@@ -154,8 +155,14 @@ impl Sender {
         let now_us = self.clock.monotonic_us();
         let latency_us = now_us.saturating_sub(due_us);
         self.last_answer_us.set(now_us);
-        let answer = Answer::read(&response);
-        self.tally.borrow_mut().answered(shot.trick, &answer, latency_us);
+        let answer = match &self.plan.identity {
+            Identity::Unsigned { .. } => Answer::read_plain(&response),
+            _ => Answer::read(&response),
+        };
+        let mut tally = self.tally.borrow_mut();
+        tally.answered(shot.trick, &answer, latency_us);
+        tally.timeline.answered(self.since_start_us(now_us), Outcome::of(&answer), latency_us);
+        drop(tally);
         self.recent.borrow_mut().saturating_record(latency_us);
         let next = self.after(shot, &answer, retries);
         if shot.trick == Trick::Order && !answer.is_open() && matches!(next, Next::Done) {
@@ -166,6 +173,10 @@ impl Sender {
             line.connection = None;
         }
         Ok(next)
+    }
+
+    fn since_start_us(&self, now_us: u64) -> u64 {
+        now_us.saturating_sub(self.start_us)
     }
 
     /// Signs as late as possible: the time in the request is the time at which it goes out, in Unix
@@ -219,8 +230,13 @@ impl Sender {
     }
 
     async fn failed(&self, shot: &Shot, error: &WireError, retries: u32) -> Next {
-        self.tally.borrow_mut().unanswered(shot.trick, error);
-        let silent_us = self.clock.monotonic_us().saturating_sub(self.last_answer_us.get());
+        let now_us = self.clock.monotonic_us();
+        {
+            let mut tally = self.tally.borrow_mut();
+            tally.unanswered(shot.trick, error);
+            tally.timeline.unanswered(self.since_start_us(now_us));
+        }
+        let silent_us = now_us.saturating_sub(self.last_answer_us.get());
         if matches!(error, WireError::Io(_)) && silent_us > self.plan.lost_after_ms * 1_000 {
             self.lost.set(true);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::profile::Profile;
 use super::sessions::{Credentials, Shopper};
 use super::target::Target;
 use crate::sale::ProductId;
@@ -12,7 +13,7 @@ use crate::sale::ProductId;
 /// Most connections of one run.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Longest run, in milliseconds.
-pub const DURATION_MS_MAX: u64 = 3_600_000;
+pub const DURATION_MS_MAX: u64 = 24 * 3_600_000;
 /// Most attempts of one run.
 pub const ATTEMPTS_MAX: u64 = 100_000_000;
 /// Highest rate of an open loop, in attempts a second.
@@ -88,6 +89,11 @@ impl Mix {
         Kind::Honest
     }
 
+    /// Whether there are others than honest senders.
+    pub fn attacks(&self) -> bool {
+        self.total() > u64::from(self.weight(Kind::Honest))
+    }
+
     /// Sum of the weights.
     pub fn total(&self) -> u64 {
         self.weights.iter().map(|weight| u64::from(*weight)).sum()
@@ -136,6 +142,11 @@ pub enum Identity {
     },
     /// Shoppers with session passes.
     Shoppers(Arc<[Shopper]>),
+    /// Nobody in particular: the plain `POST /order`, without a signature. For a server that asks for none.
+    Unsigned {
+        /// How many users there are; 0 is a new one for each attempt.
+        users: u64,
+    },
 }
 
 /// When the next request is sent.
@@ -162,6 +173,8 @@ pub struct Plan {
     pub identity: Identity,
     /// When.
     pub pace: Pace,
+    /// How the rate of an open loop goes over the time; steady or a soak where the loop is closed.
+    pub profile: Profile,
     /// Who.
     pub mix: Mix,
     /// Keep-alive connections; attackers of an open loop get a few more.
@@ -185,6 +198,8 @@ pub struct Plan {
     pub skew_ms: i64,
     /// Seed of all choices, and prefix of the idempotency keys: two runs against one sale need two.
     pub seed: u64,
+    /// Orders are not remembered, since nobody will hold them against the books.
+    pub forgets_orders: bool,
 }
 
 /// Why a plan is refused.
@@ -206,6 +221,12 @@ pub enum PlanError {
     /// Source addresses are addresses of the loopback net.
     #[error("source addresses need a server on an IPv4 loopback address, not {0}")]
     SourceAddresses(std::net::SocketAddr),
+    /// A closed loop has no rate that could go up and down.
+    #[error("a closed loop has no {0}: its rate is what the server makes of it")]
+    ClosedShape(&'static str),
+    /// What has no signature cannot be forged or replayed.
+    #[error("without signatures there is nothing to forge: the mix must be honest")]
+    UnsignedAttack,
     /// Without buyers nobody can send.
     #[error("there are no buyers")]
     NoBuyers,
@@ -232,6 +253,7 @@ impl Plan {
             product,
             identity,
             pace: Pace::Closed,
+            profile: Profile::Steady,
             mix: Mix::HONEST,
             connections: 64,
             source_addresses: 0,
@@ -243,6 +265,7 @@ impl Plan {
             lost_after_ms: 3_000,
             skew_ms: 0,
             seed,
+            forgets_orders: false,
         }
     }
 
@@ -258,6 +281,14 @@ impl Plan {
         in_range("source addresses", self.source_addresses.into(), 0, SOURCE_ADDRESSES_MAX.into())?;
         if let Pace::Open { per_second } = self.pace {
             in_range("the rate", per_second.into(), 1, RATE_MAX.into())?;
+            if let Some(other) = self.profile.other_per_second() {
+                in_range("the other rate", other.into(), 1, RATE_MAX.into())?;
+            }
+        } else if self.profile.has_shape() {
+            return Err(PlanError::ClosedShape(self.profile.name()));
+        }
+        if matches!(self.identity, Identity::Unsigned { .. }) && self.mix.attacks() {
+            return Err(PlanError::UnsignedAttack);
         }
         let address = self.target.address();
         if self.source_addresses > 0 && !(address.is_ipv4() && address.ip().is_loopback()) {

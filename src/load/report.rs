@@ -1,13 +1,15 @@
-//! What a run came to, as JSON for programs and as a table for people.
+//! What a run came to, and the tables of it for people; for programs there is [`Summary`].
 
 use std::fmt::Write;
 
-use hdrhistogram::Histogram;
-use serde::Serialize;
-
 use super::plan::{Kind, Pace, Plan};
+use super::profile::Profile;
 use super::tally::Tally;
 use super::verify::Check;
+
+mod summary;
+
+pub use summary::{Quantiles, Summary};
 
 /// What an accepted order is called.
 const ACCEPTED: &str = "accepted";
@@ -17,94 +19,61 @@ const WIDTH: usize = 96;
 /// A finished run.
 #[derive(Debug)]
 pub struct Report {
+    /// The server.
+    pub url: String,
     /// What was bought.
     pub product: String,
+    /// When it began, in Unix milliseconds.
+    pub started_ms: u64,
     /// The pace that was asked for.
     pub pace: Pace,
+    /// How the rate went over the time.
+    pub profile: Profile,
+    /// The length that was asked for, in milliseconds.
+    pub duration_ms_max: u64,
     /// Connections of the crowd.
     pub connections: usize,
     /// What was counted.
     pub tally: Tally,
 }
 
-/// A report as JSON: times in microseconds, rates in requests a second.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Summary<'a> {
-    product: &'a str,
-    pace: Pace,
-    connections: usize,
-    elapsed_us: u64,
-    requests: u64,
-    requests_per_second: f64,
-    accepted: u64,
-    accepted_per_second: f64,
-    refused: u64,
-    unanswered: u64,
-    retries: u64,
-    given_up: u64,
-    unsent: u64,
-    honest_buyers: u64,
-    server_lost: bool,
-    answers: Vec<AnswerCount<'a>>,
-    latency_us: Latencies,
-    lateness_us: Quantiles,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rules: Option<&'a [Check]>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AnswerCount<'a> {
-    kind: Kind,
-    trick: &'static str,
-    status: u16,
-    word: &'a str,
-    count: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Latencies {
-    accepted: Quantiles,
-    refused: Quantiles,
-    all: Quantiles,
-}
-
-/// Latencies at the usual quantiles, in microseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Quantiles {
-    /// How many were measured.
-    pub count: u64,
-    /// Half were at most this.
-    pub p50: u64,
-    /// 90 %.
-    pub p90: u64,
-    /// 99 %.
-    pub p99: u64,
-    /// 99.9 %.
-    pub p999: u64,
-    /// The longest.
-    pub max: u64,
-}
-
-impl Quantiles {
-    /// Of a histogram.
-    pub fn of(histogram: &Histogram<u64>) -> Self {
+impl Report {
+    pub(super) fn new(plan: &Plan, started_ms: u64, tally: Tally) -> Self {
         Self {
-            count: histogram.len(),
-            p50: histogram.value_at_quantile(0.50),
-            p90: histogram.value_at_quantile(0.90),
-            p99: histogram.value_at_quantile(0.99),
-            p999: histogram.value_at_quantile(0.999),
-            max: histogram.max(),
+            url: plan.target.url(),
+            product: plan.product.to_string(),
+            started_ms,
+            pace: plan.pace,
+            profile: plan.profile,
+            duration_ms_max: plan.duration_ms_max,
+            connections: plan.connections,
+            tally,
         }
     }
-}
 
-impl Report {
-    pub(super) fn new(plan: &Plan, tally: Tally) -> Self {
-        let product = plan.product.to_string();
-        Self { product, pace: plan.pace, connections: plan.connections, tally }
+    /// The pace and its shape in words.
+    pub fn pace_in_words(&self) -> String {
+        let Pace::Open { per_second } = self.pace else { return "closed loop".to_owned() };
+        let rate = thousands(per_second.into());
+        match self.profile {
+            Profile::Steady => format!("{rate} a second by schedule"),
+            Profile::Soak => format!("soak, {rate} a second by schedule"),
+            Profile::Ramp { from_per_second } => {
+                format!("ramp from {} to {rate} a second", thousands(from_per_second.into()))
+            }
+            Profile::Spike { peak_per_second } => {
+                let peak = thousands(peak_per_second.into());
+                format!("{rate} a second with a spike of {peak}")
+            }
+        }
+    }
+
+    /// Processor time of the generator's own threads for one request, in microseconds.
+    pub fn own_cpu_us_per_request(&self) -> f64 {
+        match self.tally.counts.ended() {
+            0 => 0.0,
+            ended => self.tally.cpu_us as f64 / ended as f64,
+        }
     }
 
     /// Length of the sending, in seconds.
@@ -112,47 +81,17 @@ impl Report {
         self.tally.elapsed_us as f64 / 1e6
     }
 
+    /// Processor time of the generator's own threads over the length of the run: 1 is one core.
+    pub fn own_cores(&self) -> f64 {
+        match self.tally.elapsed_us {
+            0 => 0.0,
+            elapsed_us => self.tally.cpu_us as f64 / elapsed_us as f64,
+        }
+    }
+
     /// Requests a second, of `count`.
     pub fn per_second(&self, count: u64) -> f64 {
         if self.tally.elapsed_us == 0 { 0.0 } else { count as f64 / self.seconds() }
-    }
-
-    /// The report as JSON, with the rules that were checked.
-    pub fn summary<'a>(&'a self, rules: Option<&'a [Check]>) -> Summary<'a> {
-        let tally = &self.tally;
-        let counts = tally.counts;
-        let answers = tally.rows.iter().map(|row| AnswerCount {
-            kind: row.trick.kind(),
-            trick: row.trick.name(),
-            status: row.status,
-            word: &row.word,
-            count: row.count,
-        });
-        Summary {
-            product: &self.product,
-            pace: self.pace,
-            connections: self.connections,
-            elapsed_us: tally.elapsed_us,
-            requests: counts.ended(),
-            requests_per_second: self.per_second(counts.ended()),
-            accepted: counts.accepted,
-            accepted_per_second: self.per_second(counts.accepted),
-            refused: counts.refused,
-            unanswered: counts.unanswered,
-            retries: tally.retries,
-            given_up: tally.given_up,
-            unsent: tally.unsent,
-            honest_buyers: tally.honest_buyers,
-            server_lost: tally.server_lost,
-            answers: answers.collect(),
-            latency_us: Latencies {
-                accepted: Quantiles::of(&tally.accepted_latency),
-                refused: Quantiles::of(&tally.refused_latency),
-                all: Quantiles::of(&tally.all_latency),
-            },
-            lateness_us: Quantiles::of(&tally.lateness),
-            rules,
-        }
     }
 }
 
@@ -277,7 +216,7 @@ pub fn rules_table(checks: &[Check], style: Style) -> String {
     out
 }
 
-fn title(kind: Kind) -> &'static str {
+pub(super) fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Honest => "honest shoppers",
         Kind::Replay => "replays",
@@ -287,7 +226,7 @@ fn title(kind: Kind) -> &'static str {
 }
 
 /// An answer in words; what is not known is shown as it came.
-fn phrase(status: u16, word: &str) -> String {
+pub(super) fn phrase(status: u16, word: &str) -> String {
     let known = match word {
         "success" => ACCEPTED,
         "sold_out" => "sold out",

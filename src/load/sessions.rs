@@ -190,6 +190,8 @@ pub struct Crowd {
     pub shoppers: Arc<[Shopper]>,
     /// Server's clock minus ours.
     pub skew_ms: i64,
+    /// When the first of the passes ends (Unix milliseconds of the server).
+    pub expires_at_ms: u64,
 }
 
 /// Opens sessions for `count` users called `{prefix}-{number}`; `progress` is told how many there are.
@@ -213,6 +215,7 @@ pub fn open_crowd(
         next: Cell::new(0),
         count,
         skew_ms: Cell::new(0),
+        expires_at_ms: Cell::new(u64::MAX),
         done: RefCell::new(Vec::with_capacity(count)),
     };
     let all = async {
@@ -221,7 +224,11 @@ pub fn open_crowd(
         join_all(visits.collect()).await
     };
     runtime.block_on(all)?;
-    Ok(Crowd { shoppers: work.done.into_inner().into(), skew_ms: work.skew_ms.get() })
+    Ok(Crowd {
+        shoppers: work.done.into_inner().into(),
+        skew_ms: work.skew_ms.get(),
+        expires_at_ms: work.expires_at_ms.get(),
+    })
 }
 
 /// What the connections share.
@@ -229,6 +236,7 @@ struct Work {
     next: Cell<usize>,
     count: usize,
     skew_ms: Cell<i64>,
+    expires_at_ms: Cell<u64>,
     done: RefCell<Vec<Shopper>>,
 }
 
@@ -251,6 +259,7 @@ impl Work {
             let user = format!("{prefix}-{number}").parse().map_err(|_| SessionError::Count)?;
             let session = self.open_patiently(&mut api, credentials, &user, clock).await?;
             self.skew_ms.set(session.server_time_ms as i64 - clock.unix_ms() as i64);
+            self.expires_at_ms.update(|earliest| earliest.min(session.expires_at_ms));
             self.done.borrow_mut().push(session.shopper);
             progress(self.done.borrow().len());
         }

@@ -115,8 +115,8 @@ impl OrderWriter {
     /// How many buyers there are; `None` when there is always one more.
     pub fn buyers(&self) -> Option<u64> {
         match &self.identity {
-            Identity::Client { users: 0, .. } => None,
-            Identity::Client { users, .. } => Some(*users),
+            Identity::Client { users: 0, .. } | Identity::Unsigned { users: 0 } => None,
+            Identity::Client { users, .. } | Identity::Unsigned { users } => Some(*users),
             Identity::Shoppers(shoppers) => Some(shoppers.len() as u64),
         }
     }
@@ -132,7 +132,7 @@ impl OrderWriter {
         self.set_key(shot.key);
         let owner = if shot.trick == Trick::ForeignUser { shot.victim } else { shot.buyer };
         self.set_body(owner);
-        let signature = self.signature(shot);
+        let Some(signature) = self.signature(shot) else { return self.write_unsigned(out) };
         if shot.trick == Trick::TamperedBody {
             self.set_body(shot.victim);
         }
@@ -141,6 +141,7 @@ impl OrderWriter {
         out.extend_from_slice(self.head.as_bytes());
         let carrier = if shot.trick == Trick::ForeignPass { shot.victim } else { shot.buyer };
         match &self.identity {
+            Identity::Unsigned { .. } => {}
             Identity::Client { credentials, .. } => {
                 put(out, format_args!("x-api-key: {}", credentials.id()));
             }
@@ -158,19 +159,33 @@ impl OrderWriter {
             out.extend_from_slice(name);
             out.extend_from_slice(value);
         }
+        self.write_body(out);
+    }
+
+    /// The key goes with it even so: a retry is told by it.
+    fn write_unsigned(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head.as_bytes());
+        out.extend_from_slice(b"x-idempotency-key: ");
+        out.extend_from_slice(&self.key_text);
+        self.write_body(out);
+    }
+
+    fn write_body(&self, out: &mut Vec<u8>) {
         put(out, format_args!("\r\ncontent-length: {}\r\n\r\n", self.body.len()));
         out.extend_from_slice(&self.body);
     }
 
-    fn signature(&self, shot: &Shot) -> [u8; 64] {
-        if shot.trick == Trick::WrongSignature {
-            return [b'a'; 64];
-        }
+    /// `None` for those who do not sign.
+    fn signature(&self, shot: &Shot) -> Option<[u8; 64]> {
         let key = match &self.identity {
             Identity::Client { credentials, .. } => credentials.key(),
             Identity::Shoppers(shoppers) => shopper(shoppers, shot.buyer).key(),
+            Identity::Unsigned { .. } => return None,
         };
-        sign("POST", PATH, &self.body, &self.time_text, &self.key_text, key)
+        if shot.trick == Trick::WrongSignature {
+            return Some([b'a'; 64]);
+        }
+        Some(sign("POST", PATH, &self.body, &self.time_text, &self.key_text, key))
     }
 
     fn set_key(&mut self, key: u64) {
@@ -183,7 +198,7 @@ impl OrderWriter {
         let product = self.product.as_str();
         put(&mut self.body, format_args!("{{\"productId\":\"{product}\",\"userId\":\""));
         match &self.identity {
-            Identity::Client { .. } => {
+            Identity::Client { .. } | Identity::Unsigned { .. } => {
                 put(&mut self.body, format_args!("load-{:x}-{buyer}", self.run));
             }
             Identity::Shoppers(shoppers) => {

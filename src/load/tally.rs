@@ -9,11 +9,12 @@ use hdrhistogram::Histogram;
 use super::answer::Answer;
 use super::plan::Kind;
 use super::shot::Trick;
+use super::timeline::Timeline;
 use super::wire::WireError;
 use crate::sale::OrderId;
 
 /// Longest latency that is told apart, in microseconds.
-const LATENCY_US_MAX: u64 = 120_000_000;
+pub(super) const LATENCY_US_MAX: u64 = 120_000_000;
 /// Distinct answers that are counted apart; a server that makes up words must not fill the memory.
 const ROWS_MAX: usize = 256;
 /// The word under which the answers beyond them are counted.
@@ -117,6 +118,12 @@ pub struct Tally {
     pub elapsed_us: u64,
     /// The run ended because the server was gone.
     pub server_lost: bool,
+    /// What happened when.
+    pub timeline: Timeline,
+    /// Processor time of the threads that sent, in microseconds.
+    pub cpu_us: u64,
+    /// Orders are not remembered: nobody will ask for them, and a long run has many.
+    pub forgets_orders: bool,
 }
 
 impl Default for Tally {
@@ -138,6 +145,9 @@ impl Default for Tally {
             honest_buyers: 0,
             elapsed_us: 0,
             server_lost: false,
+            timeline: Timeline::default(),
+            cpu_us: 0,
+            forgets_orders: false,
         }
     }
 }
@@ -155,6 +165,7 @@ impl Tally {
         latency.saturating_record(latency_us);
         self.all_latency.saturating_record(latency_us);
         match answer.order_id {
+            Some(_) if self.forgets_orders => {}
             Some(order) if class == Class::Accepted => self.accepted_orders.push(order),
             Some(order) => {
                 self.mentioned_orders.insert(order);
@@ -214,6 +225,8 @@ impl Tally {
         self.honest_buyers = self.honest_buyers.max(other.honest_buyers);
         self.elapsed_us = self.elapsed_us.max(other.elapsed_us);
         self.server_lost |= other.server_lost;
+        self.timeline.merge(other.timeline);
+        self.cpu_us += other.cpu_us;
     }
 
     /// Answers to a kind of sender by status and word, the most frequent first.

@@ -134,7 +134,8 @@ impl Part {
         };
         let _ = ready.send(Ok(()));
         let Ok(start_us) = start.await else { return Tally::default() };
-        let pace = self.plan.pace;
+        let (pace, clock) = (self.plan.pace, self.clock.clone());
+        let cpu_before_us = clock.thread_cpu_us();
         let sender = Rc::new(Sender::new(self, start_us));
         let reporter = tokio::task::spawn_local(report(sender.clone()));
         match pace {
@@ -144,7 +145,8 @@ impl Part {
         reporter.abort();
         // Cancelled or not, it has let go of the sender when it is joined.
         let _ = reporter.await;
-        sender.finish()
+        let cpu_us = clock.thread_cpu_us().saturating_sub(cpu_before_us);
+        Tally { cpu_us, ..sender.finish() }
     }
 }
 

@@ -14,6 +14,7 @@ use super::crew::Line;
 use super::pause::Pauses;
 use super::{Next, Sender};
 use crate::load::plan::Kind;
+use crate::load::profile;
 use crate::load::shot::Shot;
 
 /// Longest pause of the dispatcher, in microseconds: so often it looks whether the run is over.
@@ -120,7 +121,7 @@ impl Schedule {
             self.put_retries(now_us);
             let waiting: usize = self.lanes.iter().map(|lane| lane.jobs.borrow().len()).sum();
             sender.waiting.set(waiting as u64);
-            let over = arrivals.over && self.unfinished.get() == 0;
+            let over = arrivals.are_over() && self.unfinished.get() == 0;
             if over || sender.is_stopped() || now_us > sender.retries_end_us() {
                 return;
             }
@@ -156,39 +157,49 @@ impl Schedule {
     }
 }
 
-/// The attempts of one thread, evenly spaced; the threads take turns.
+/// The attempts of one thread, spaced by the schedule; the threads take turns.
 struct Arrivals<'a> {
     sender: &'a Sender,
-    per_second: u64,
+    schedule: profile::Schedule,
     number: u64,
-    over: bool,
+    /// When the next is due; `None` when there are no more.
+    due_us: Option<u64>,
 }
 
 impl<'a> Arrivals<'a> {
     fn new(sender: &'a Sender, per_second: u32) -> Self {
-        let number = sender.place.thread;
-        Self { sender, per_second: per_second.into(), number, over: false }
+        let length_us = sender.plan.duration_ms_max * 1_000;
+        let schedule = profile::Schedule::new(sender.plan.profile, per_second, length_us);
+        let mut arrivals = Self { sender, schedule, number: sender.place.thread, due_us: None };
+        arrivals.look_up();
+        arrivals
+    }
+
+    fn look_up(&mut self) {
+        let due_us = self.schedule.due_us(self.number);
+        self.due_us = due_us.map(|due_us| self.sender.start_us + due_us);
+    }
+
+    fn are_over(&self) -> bool {
+        self.due_us.is_none()
     }
 
     fn due_us(&self) -> u64 {
-        if self.over {
-            return u64::MAX;
-        }
-        self.sender.start_us + self.number * 1_000_000 / self.per_second
+        self.due_us.unwrap_or(u64::MAX)
     }
 
     fn next_if_due(&mut self, now_us: u64) -> Option<Job> {
-        let due_us = self.due_us();
-        if due_us > now_us {
-            return None;
-        }
+        let due_us = self.due_us.filter(|due_us| *due_us <= now_us)?;
         let mix = &self.sender.plan.mix;
         let kind = mix.kind_at(self.sender.choices.borrow_mut().below(mix.total()));
         let Some(shot) = self.sender.next(kind, due_us) else {
-            self.over = true;
+            self.due_us = None;
             return None;
         };
+        let since_start_us = self.sender.since_start_us(due_us);
+        self.sender.tally.borrow_mut().timeline.due(since_start_us);
         self.number += self.sender.place.threads;
+        self.look_up();
         Some(Job { kind, shot, due_us, retries: 0 })
     }
 }

@@ -29,7 +29,7 @@ mod report;
 mod requests;
 mod scenarios;
 mod servers;
-mod stats;
+mod wrk;
 
 use report::Report;
 
@@ -49,7 +49,7 @@ pub struct Options {
     #[arg(long)]
     seconds: Option<u64>,
     /// Only the parts whose names contain this: sold-out, shoppers, accepted, extras, latency, buyers, refusal, beside,
-    /// million; with --distributed: sold-out, accepted, unflushed, cost, worker, start, linger.
+    /// million, wrk; with --distributed: sold-out, accepted, unflushed, cost, worker, start, linger.
     #[arg(long, value_name = "WORD")]
     only: Option<String>,
     /// Rewrite the tables of docs/BENCHMARKS.md.
@@ -134,6 +134,7 @@ const PARTS: &[Part] = &[
     Part { name: "latency", run: scenarios::latency },
     Part { name: "buyers", run: scenarios::buyers },
     Part { name: "million", run: scenarios::million },
+    Part { name: "wrk", run: wrk::beside_load },
 ];
 
 /// Measures, with programs of the profile `dist`: builds them and hands over to the one of them that is this

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flux_gate::clock::Clock;
+use flux_gate::load::spread::{Spread, in_turn};
 use serde::Serialize;
 
 use super::client::{self, Shape};
 use super::requests::{Recipe, Requests};
 use super::servers::CpuTime;
-use super::stats::Spread;
 
 /// More than any server here answers a second: the size of the first set of requests.
 const PER_SECOND_FIRST: f64 = 60_000.0;
@@ -144,22 +144,15 @@ pub fn run(
     effort: Effort,
     mut progress: impl FnMut(u32, &Measured, &Measured),
 ) -> anyhow::Result<Pairs> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for pair in 0..effort.pairs {
-        if pair % 2 == 0 {
-            ours.push(tested.1.measure(tested.0, effort)?);
-            theirs.push(compared.1.measure(compared.0, effort)?);
-        } else {
-            theirs.push(compared.1.measure(compared.0, effort)?);
-            ours.push(tested.1.measure(tested.0, effort)?);
-        }
-        if let (Some(our), Some(their)) = (ours.last(), theirs.last()) {
-            progress(pair + 1, our, their);
-        }
-    }
-    let ratio = |figure: fn(&Measured) -> f64| {
-        Spread::of(ours.iter().zip(&theirs).map(|(our, their)| figure(our) / figure(their)))
-    };
-    let (throughput_ratio, cpu_ratio) = (ratio(|m| m.per_second), ratio(|m| m.cpu_us));
-    Ok(Pairs { tested: ours, compared: theirs, throughput_ratio, cpu_ratio })
+    let pairs = in_turn(
+        effort.pairs,
+        &mut (),
+        |()| tested.1.measure(tested.0, effort),
+        |()| compared.1.measure(compared.0, effort),
+        &mut progress,
+    )?;
+    let throughput_ratio = Spread::of_ratios(&pairs, |measured| measured.per_second);
+    let cpu_ratio = Spread::of_ratios(&pairs, |measured| measured.cpu_us);
+    let (tested, compared) = pairs.into_iter().unzip();
+    Ok(Pairs { tested, compared, throughput_ratio, cpu_ratio })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use flux_gate::load::Target as LoadTarget;
 use flux_gate::load::sessions::{Credentials, Crowd as Session, open_crowd};
+use flux_gate::load::spread::Spread;
 use hdrhistogram::Histogram;
 
 use super::client::{self, Shape};
@@ -13,7 +14,6 @@ use super::refusal::{Around, Sender};
 use super::report::Target;
 use super::requests::{Crowd, Recipe, Requests};
 use super::servers::{self, CLIENT_ID, CLIENT_SECRET, Echo};
-use super::stats::Spread;
 use super::{Bench, beside as costs, disk, million as store, refusal as counted};
 use crate::support::server::Server;
 
@@ -307,6 +307,6 @@ fn throughput(
 
 /// The median and, in brackets, the quartiles.
 pub fn spread(spread: Spread, digits: usize) -> String {
-    let Spread { lower_quartile, median, upper_quartile } = spread;
+    let Spread { lower_quartile, median, upper_quartile, .. } = spread;
     format!("{median:.digits$} ({lower_quartile:.digits$} to {upper_quartile:.digits$})")
 }

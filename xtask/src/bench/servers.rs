@@ -163,7 +163,6 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
 }
 
 /// The same with that of its children who have ended.
-#[cfg(feature = "distributed")]
 pub fn cpu_seconds_with_children(pid: u32) -> Option<f64> {
     stat_seconds(pid, 4)
 }

@@ -1,6 +1,7 @@
 //! Accepted orders: a node of many, the ordinary design on the same stores, and the embedded node, in turn.
 
 use anyhow::Context;
+use flux_gate::load::spread::Spread;
 use serde::Serialize;
 
 use super::cluster::{Cluster, Flush, Worker};
@@ -13,7 +14,6 @@ use crate::bench::report::Target;
 use crate::bench::requests::Crowd;
 use crate::bench::scenarios::spread;
 use crate::bench::servers::{self, Echo};
-use crate::bench::stats::Spread;
 use crate::bench::{Bench, ordinary};
 use crate::support::server::Server;
 

@@ -1,5 +1,6 @@
 //! What the stores do: their share of an order, the worker by itself, and a start from ledger and log.
 
+use flux_gate::load::spread::Spread;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,6 @@ use crate::bench::ordinary;
 use crate::bench::report::Target;
 use crate::bench::scenarios::spread;
 use crate::bench::servers;
-use crate::bench::stats::Spread;
 use crate::support::server::Server;
 
 /// How often the ledger's progress is looked at.

@@ -2,10 +2,10 @@
 //!
 //! Before each run the worker has caught up: what one server leaves behind must not cost the next.
 
+use flux_gate::load::spread::Spread;
 use serde::Serialize;
 
 use crate::bench::pairs::{Effort, Measured, Side, Source};
-use crate::bench::stats::Spread;
 
 /// After its warm-up a server is given requests for so many times the rate it showed.
 const EXPECTED: f64 = 1.5;

@@ -181,6 +181,41 @@ fn every_attempt_leaves_what_is_needed_and_nobodys_name() {
     }
 }
 
+/// Whoever goes away without waiting for the answer has bought all the same, and is seen all the same.
+#[test]
+fn who_hangs_up_before_the_answer_leaves_what_is_needed_too() {
+    use std::io::Write;
+    const BUYERS: usize = 24;
+    let rig = Rig::start("");
+    let sale = Draft::new("POST", "/init", r#"{"productId":"boots","quantity":1000}"#)
+        .set("authorization", format!("Bearer {ADMIN_TOKEN}"))
+        .set("idempotency-key", "boots");
+    assert_eq!(exchange(rig.server.operator, None, &sale.bytes()).unwrap().unwrap().status, 200);
+    let users: Vec<_> = (0..BUYERS).map(|n| format!("gone-6160-{n:04}")).collect();
+    let passes: Vec<_> = users.iter().map(|user| rig.session(user)).collect();
+    for (n, (user, pass)) in users.iter().zip(&passes).enumerate() {
+        let bytes = rig.signed(pass, order("boots", user, "k")).bytes();
+        let mut stream = std::net::TcpStream::connect(rig.server.public).unwrap();
+        stream.write_all(&bytes).unwrap();
+        // Half of them say goodbye, half are cut off: what was not read yet is lost with those.
+        if n % 2 == 0 {
+            let now = Some(std::time::Duration::ZERO);
+            socket2::SockRef::from(&stream).set_linger(now).unwrap();
+        }
+    }
+    let store = rig.store();
+    // It stops when what has gone to the log is through.
+    let _dir = rig.stop();
+    let log = Connection::open(store.join(flux_gate::log::sqlite::STORE_FILE)).unwrap();
+    let sold = "SELECT count(*) FROM orders WHERE product = 'boots' AND status = 'confirmed'";
+    let sold = number(&log, sold);
+    assert!(sold >= BUYERS as i64 / 2, "{sold} of those who said goodbye have bought");
+    let evidence = open(&store);
+    let seen = "SELECT count(DISTINCT order_id) FROM sightings
+        WHERE what = 'accepted' AND product = 'boots'";
+    assert_eq!(number(&evidence, seen), sold, "each order that was accepted, and no other");
+}
+
 #[test]
 fn a_flood_is_sampled_and_counted_and_shown_in_the_metrics() {
     const ATTEMPTS: usize = 600;

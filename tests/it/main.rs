@@ -19,6 +19,8 @@ mod fuzz_replay;
 mod incident;
 mod privacy;
 mod program;
+#[cfg(feature = "distributed")]
+mod seal_keys;
 mod secrets;
 mod simulation;
 mod support;

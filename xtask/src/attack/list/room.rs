@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flux_gate::room::draw::{Draw, Evidence, Fault, verify};
+use flux_gate::room::queue::LAPSE_GRACE_MS;
 
 use super::{Attack, Draft, Got, Shopper, Target};
 use crate::attack::servers::{ROOM_ADMISSION_SECONDS, ROOM_VIEWERS_PER_IP};
@@ -95,7 +96,8 @@ pub const ATTACKS: &[Attack] = &[
         let both =
             refused(&order, (401, "unauthorized")).and(refused(&again, (409, "ticket_spent")));
         let none = t.must_have_sold(&product, 0)?;
-        // At the end of the queue there is a new place, whose ticket is another one.
+        // When the room has noticed it, there is a new place at the end of the queue, by another ticket.
+        std::thread::sleep(Duration::from_millis(LAPSE_GRACE_MS + 500));
         let new = ticket(t, &shopper, &product)?;
         let another = Got::of(new != old, "");
         Ok(both.and(none).and(another).and(honest(t, &product, &shopper, &new)?))

@@ -25,7 +25,7 @@ test("the waiting room", async ({ page }) => {
   const product = "brass-lamp";
   await named(product, 100);
   for (let n = 0; n < 14; n += 1) await gate.another(product);
-  await page.setViewportSize({ width: 760, height: 640 });
+  await page.setViewportSize({ width: 760, height: 690 });
   await page.goto(gate.link(product, await gate.session()));
   await expect(page.getByRole("heading", { level: 1, name: "You are in the queue" })).toBeVisible();
   // Somewhat on the way, so that there is progress to be seen.
@@ -40,7 +40,7 @@ test("the waiting room", async ({ page }) => {
 test("the console", async ({ page }) => {
   test.setTimeout(120_000);
   await named("brass-lamp-green", 400);
-  await named("reading-lamp", 90);
+  await named("reading-lamp", 60);
   await named("storm-lantern", 250, { opensAt: Date.now() + 45 * 60_000 });
   await page.goto(PICTURES_OPERATOR);
   await page.getByLabel("Operator's token").fill(OPERATOR_TOKEN);

@@ -89,7 +89,9 @@ fn counts_and_periods_have_bounds_and_a_directory_is_nobody_elses() {
     assert_eq!(open.status.code(), Some(1));
     assert!(told(&open).contains("is open to others"), "{}", told(&open));
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)).unwrap();
-    std::fs::write(dir.join("zq.key"), "zq").unwrap();
+    let other = dir.join("zq.key");
+    std::fs::write(&other, "zq").unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
     let no_key = run(&["keygen", "--seal-keys", text], &[]);
     assert_eq!(no_key.status.code(), Some(1));
     assert!(told(&no_key).contains("is not a sealing key"), "{}", told(&no_key));

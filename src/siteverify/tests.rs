@@ -8,6 +8,8 @@ use rstest::rstest;
 
 use super::*;
 
+mod tls;
+
 /// A fake that answers each call with this, after a while; what it was sent comes out of the channel.
 fn fake(answer: &'static str, after: Duration) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -147,7 +147,7 @@ fn node_of(server: &Server) -> Node {
 impl Gate {
     fn start(config: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let program = env!("CARGO_BIN_EXE_flux-gate").as_ref();
+        let program = crate::crash::program();
         let config = format!("{config}\n{REST}");
         let server = Server::start(program, &dir.path().join("store"), &config);
         let gate = Self { server: server.expect("it starts"), dir };
@@ -414,7 +414,7 @@ fn a_flood_of_page_signals_is_worth_no_more_than_one() {
 }
 
 /// A fake of a service: a solution `good` is one.
-fn fake_service(after: Duration) -> SocketAddr {
+pub fn fake_service(after: Duration) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -438,7 +438,7 @@ fn fake_service(after: Duration) -> SocketAddr {
     address
 }
 
-fn service(address: SocketAddr, on_failure: &str) -> String {
+pub fn service(address: SocketAddr, on_failure: &str) -> String {
     format!(
         r#"{STRICT}[challenge]
 provider = "turnstile"

@@ -44,7 +44,7 @@ impl Gate {
     /// With further lines of `[limits]`.
     fn limited(config: &str, limits: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let program = env!("CARGO_BIN_EXE_flux-gate").as_ref();
+        let program = crate::crash::program();
         let config = format!("{config}\n[limits]\nip_per_second = 0\n{limits}\n{CLIENTS}");
         let server = Server::start(program, &dir.path().join("store"), &config);
         Self { server: server.expect("it starts"), _dir: dir, clock: Clock::system() }

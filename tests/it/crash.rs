@@ -11,16 +11,22 @@ pub mod crowd;
 mod drain;
 mod kill;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use flux_gate::keys::IdentityKeys;
 use flux_gate::sale::{IdempotencyKey, OrderId, ProductId, UserId};
 
 use crate::support::draft::Signer;
 
-/// The program under test.
+/// The program under test: the one that was built with the tests, or the one with a planted bug that
+/// `FLUX_GATE_PROGRAM` names.
 pub fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_flux-gate"))
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let built = || env!("CARGO_BIN_EXE_flux-gate").into();
+        std::env::var_os("FLUX_GATE_PROGRAM").map_or_else(built, PathBuf::from)
+    });
+    &PROGRAM
 }
 
 pub const ORDER_KEY: &str = "order-key-of-the-crash-test-0123456789abcdef";

@@ -1,7 +1,10 @@
 //! The evidence of the real program: what attempts over HTTP leave in its file, and what they do not.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flux_gate::clock::Clock;
 use flux_gate::evidence::sqlite::EVIDENCE_FILE;
@@ -181,6 +184,54 @@ fn every_attempt_leaves_what_is_needed_and_nobodys_name() {
     }
 }
 
+/// Whoever goes away without waiting for the answer has bought all the same, and is seen all the same.
+#[test]
+fn who_hangs_up_before_the_answer_leaves_what_is_needed_too() {
+    const BUYERS: usize = 48;
+    let rig = Rig::start("");
+    let sale = Draft::new("POST", "/init", r#"{"productId":"boots","quantity":1000}"#)
+        .set("authorization", format!("Bearer {ADMIN_TOKEN}"))
+        .set("idempotency-key", "boots");
+    assert_eq!(exchange(rig.server.operator, None, &sale.bytes()).unwrap().unwrap().status, 200);
+    let users: Vec<_> = (0..BUYERS).map(|n| format!("gone-6160-{n:04}")).collect();
+    let passes: Vec<_> = users.iter().map(|user| rig.session(user)).collect();
+    for (n, (user, pass)) in users.iter().zip(&passes).enumerate() {
+        let bytes = rig.signed(pass, order("boots", user, "k")).bytes();
+        let mut stream = TcpStream::connect(rig.server.public).unwrap();
+        stream.write_all(&bytes).unwrap();
+        // Before it is read, while it is on its way to the log, and when its answer is on its way.
+        std::thread::sleep(Duration::from_micros(150 * n as u64));
+        // Half of them say goodbye, half are cut off: what was not read yet is lost with those.
+        if n % 2 == 0 {
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    }
+    let sold = || {
+        let show = Draft::new("GET", "/admin/products/boots", "")
+            .set("authorization", format!("Bearer {ADMIN_TOKEN}"));
+        let shown = exchange(rig.server.operator, None, &show.bytes()).unwrap().unwrap();
+        shown.json()["sold"].as_i64().unwrap()
+    };
+    // What was sent is read by now, or never will be.
+    std::thread::sleep(Duration::from_secs(2));
+    let sold = sold();
+    assert!(sold > 0, "nobody has bought");
+    let store = rig.store();
+    let _dir = rig.stop();
+    println!("{sold} of {BUYERS} who hung up have bought");
+    // Each order in the log was seen, from where and by whom. Who was gone when it was decided is kept as one of
+    // whom the outcome was not known: the order's id tells it.
+    let evidence = open(&store);
+    let log = store.join(flux_gate::log::sqlite::STORE_FILE);
+    evidence.execute("ATTACH ?1 AS log", [log.to_str().unwrap()]).unwrap();
+    let seen = "SELECT count(*) FROM log.orders AS sold WHERE sold.product = 'boots' AND EXISTS (
+        SELECT 1 FROM sightings WHERE lower(hex(order_id)) = replace(sold.order_id, '-', '')
+        AND buyer IS NOT NULL AND address <> 0 AND fingerprint IS NOT NULL)";
+    assert_eq!(number(&evidence, seen), sold, "orders that were seen");
+    let early = "SELECT count(*) FROM sightings WHERE what <> 'accepted' AND product = 'boots'";
+    assert!(number(&evidence, early) > 0, "all have waited for their answers");
+}
+
 #[test]
 fn a_flood_is_sampled_and_counted_and_shown_in_the_metrics() {
     const ATTEMPTS: usize = 600;
@@ -204,7 +255,7 @@ fn a_flood_is_sampled_and_counted_and_shown_in_the_metrics() {
         if is_written(&scrape()) {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     let text = scrape();
     assert!(is_written(&text), "{text}");

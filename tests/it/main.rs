@@ -20,6 +20,8 @@ mod incident;
 mod load;
 mod privacy;
 mod program;
+#[cfg(feature = "distributed")]
+mod seal_keys;
 mod secrets;
 mod simulation;
 mod snippets;

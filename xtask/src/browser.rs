@@ -23,11 +23,15 @@ ip_per_second = 0
 client_per_second = 0
 min_interval_ms = 0
 ";
-/// Asks every shopper for a challenge.
+/// Asks every shopper for a challenge. Its waiting rooms are switched on by the tests.
 const STRICT: &str = "
 [score]
 challenge_above = 0
 refuse_above = 1000
+[room]
+admit_per_second = 10
+admission_seconds = 60
+poll_seconds = 2
 ";
 
 /// Waiting rooms that move while one looks.
@@ -59,7 +63,10 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     let server = start("one", &config)?;
     let strict = start("strict", &format!("{config}\n{STRICT}"))?;
     let buyers = "buyer_per_second = 0";
-    let rooms = start("rooms", &format!("{CONFIG}{buyers}\n{ROOM}\n{}", people()))?;
+    let with_rooms = format!("{CONFIG}{buyers}\n{ROOM}\n{}", people());
+    let rooms = start("rooms", &with_rooms)?;
+    // With nothing on it but what the pictures of the documentation show.
+    let pictures = start("pictures", &with_rooms)?;
     let mut playwright = Command::new("npx");
     playwright
         .args(["--no-install", "playwright", "test"])
@@ -71,6 +78,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         .env("STRICT_OPERATOR", format!("http://{}", strict.operator))
         .env("ROOM", format!("http://{}", rooms.public))
         .env("ROOM_OPERATOR", format!("http://{}", rooms.operator))
+        .env("PICTURES", format!("http://{}", pictures.public))
+        .env("PICTURES_OPERATOR", format!("http://{}", pictures.operator))
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
         .env("CLIENT", CLIENTS[0].0)
         .env("CLIENT_SECRET", CLIENTS[0].1);

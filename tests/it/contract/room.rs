@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::support::wire::Connection;
 
+mod guarded;
+
 const ROOM: &str = "
 [room]
 products = [\"*\"]
@@ -251,11 +253,13 @@ fn no_more_are_admitted_than_units_are_left() {
         assert_eq!(shoppers[n].buy(&gate, &by, "lamp", "key").summary(), "200 success");
     }
     assert!(!admitted(3), "one unit is left, and the third may buy it");
+    let late = shoppers[2].admitted(&gate, &tickets[2]);
     let by = until("the third's time is over", || {
         let answer = shoppers[3].admission(&gate, &tickets[3]);
         (answer.status == 200).then(|| signer(&answer))
     });
     assert_eq!(shoppers[2].admission(&gate, &tickets[2]).summary(), "409 ticket_spent");
+    assert_eq!(shoppers[2].buy(&gate, &late, "lamp", "key").summary(), "401 unauthorized");
     assert_eq!(shoppers[3].buy(&gate, &by, "lamp", "key").summary(), "200 success");
     let over = state(&gate, "lamp", Some(&tickets[5])).json();
     assert_eq!(over["stock"], "sold_out");

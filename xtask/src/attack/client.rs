@@ -33,6 +33,8 @@ pub struct Target {
     pub stores: Option<anyhow::Result<Box<super::stores::Stores>>>,
     /// Whether it is on this machine, so that loopback addresses can be chosen freely.
     local: bool,
+    /// Its process, if it is ours.
+    process: Option<u32>,
     clock: Clock,
     next: Arc<AtomicU32>,
     run: u64,
@@ -48,6 +50,8 @@ pub struct Own {
     pub strict: Box<Target>,
     /// The server of a shop whose page sends fingerprints and solves challenges.
     pub scored: Box<Target>,
+    /// The server that asks every script for a challenge of somebody's service.
+    pub service: Box<Target>,
     /// Keys of the issuers of JWTs.
     pub issuers: super::jwt::Issuers,
 }
@@ -94,6 +98,24 @@ impl Target {
         Self { own, local: true, ..local }
     }
 
+    /// The same, of this process.
+    #[must_use]
+    pub fn of_process(self, pid: u32) -> Self {
+        Self { process: Some(pid), ..self }
+    }
+
+    /// Memory that its process holds, in bytes.
+    ///
+    /// # Errors
+    /// It is not ours, or the system does not say.
+    pub fn memory_bytes(&self) -> anyhow::Result<u64> {
+        let pid = self.process.context("needs a process of our own")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib.context("no VmRSS")?.trim().parse::<u64>()? * 1_024)
+    }
+
     /// Somebody's server.
     pub fn remote(
         public: SocketAddr,
@@ -120,6 +142,7 @@ impl Target {
             #[cfg(feature = "distributed")]
             stores: None,
             local: false,
+            process: None,
             clock,
             next,
             run,

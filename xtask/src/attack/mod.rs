@@ -21,6 +21,7 @@ mod jwt;
 mod list;
 mod report;
 mod servers;
+mod service;
 #[cfg(feature = "distributed")]
 mod stores;
 mod verdict;

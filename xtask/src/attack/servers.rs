@@ -1,5 +1,5 @@
 //! Servers of our own: one with the limits of production, one with short times, few connections and a policy that
-//! asks for a second operator, and one without limits on rates.
+//! asks for a second operator, one without limits on rates, and those that score and challenge.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::client::{CLIENTS, OPERATORS, Own, Target};
 use super::jwt::{self, Issuers};
+use super::service;
 use super::support::server::Server;
 use crate::workspace;
 
@@ -46,6 +47,8 @@ pub struct Servers {
     pub strict: Server,
     /// With the bot score of a shop whose page sends fingerprints.
     pub scored: Server,
+    /// Asks every script for a challenge of somebody's service.
+    pub service: Server,
     _directory: TempDir,
 }
 
@@ -71,16 +74,23 @@ impl Servers {
         let open = start("open", &open_keys())?;
         let strict = start("strict", &format!("{}{STRICT_KEYS}", open_keys()))?;
         let scored = start("scored", &format!("{}{SCORED_KEYS}", open_keys()))?;
-        let other = |server: &Server| Box::new(Target::local(server.public, server.operator, None));
+        let keys = format!("{}{}", open_keys(), service_keys(&service::start()?));
+        let service = start("service", &keys)?;
+        let other = |server: &Server| {
+            let target = Target::local(server.public, server.operator, None);
+            Box::new(target.of_process(server.pid()))
+        };
         let own = Own {
             hasty: other(&hasty),
             open: other(&open),
             strict: other(&strict),
             scored: other(&scored),
+            service: other(&service),
             issuers,
         };
         let target = Target::local(usual.public, usual.operator, Some(own));
-        Ok((Self { usual, hasty, open, strict, scored, _directory: directory }, target))
+        let all = Self { usual, hasty, open, strict, scored, service, _directory: directory };
+        Ok((all, target))
     }
 }
 
@@ -134,6 +144,23 @@ trusted_proxies = [\"127.9.0.0/16\"]
 challenge_above = 50
 refuse_above = 100
 ";
+
+/// The thresholds of the strict server, and a service that is asked at this URL.
+fn service_keys(url: &str) -> String {
+    format!(
+        r#"
+[score]
+challenge_above = 20
+refuse_above = 1000
+[challenge]
+provider = "turnstile"
+site_key = "page-key"
+secret = "{}"
+siteverify_url = "{url}"
+"#,
+        service::SECRET
+    )
+}
 
 /// How long an admission from a waiting room of the open server is good, in seconds.
 pub const ROOM_ADMISSION_SECONDS: u64 = 10;

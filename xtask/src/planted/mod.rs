@@ -1,12 +1,15 @@
 //! `cargo xtask planted`: is the simulation worth anything? Bugs are planted in a copy of the real sources,
-//! one at a time, and the simulation must find each. Unit tests have no part in it, but for the few bugs of
-//! [`stores`] that only the real services can show.
+//! one at a time, and the simulation must find each. Tests have no part in it, but for the few bugs of
+//! [`stores`] that only the real services can show, and for those of waiting rooms and challenges in [`outside`],
+//! which the simulation does not run.
 //!
 //! The copy, `target/planted/`, is a package of its own with the modules that the simulation uses and
 //! nothing else. It has another name and no program, so it can share the target directory, and so the built
 //! dependencies, without ever leaving a planted bug there for somebody else.
 
 mod bugs;
+mod outside;
+mod outside_bugs;
 mod stores;
 
 use std::fs;
@@ -63,19 +66,36 @@ struct Found {
 pub fn run(only: Option<&str>) -> Result<()> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask is in the workspace")?;
+    let mut survivors = Vec::new();
+    let mut planted = 0;
+    let chosen: Vec<_> =
+        BUGS.iter().filter(|bug| only.is_none_or(|only| bug.name.contains(only))).collect();
+    println!("{:<60} {:>6} {:>5}  what fell, in how many seeds", "bug", "seed", "s");
+    if !chosen.is_empty() {
+        planted += chosen.len();
+        survivors.extend(simulated(root, &chosen)?);
+    }
+    for run in [outside::run, stores::run] {
+        let (more, missed) = run(root, only)?;
+        planted += more;
+        survivors.extend(missed);
+    }
+    println!("{planted} bugs planted, {} caught", planted - survivors.len());
+    ensure!(survivors.is_empty(), "nothing catches: {}", survivors.join("; "));
+    Ok(())
+}
+
+/// Those that the simulation does not find.
+fn simulated(root: &Path, chosen: &[&Bug]) -> Result<Vec<&'static str>> {
     let tree = root.join("target/planted");
     copy_sources(root, &tree)?;
     let sound = simulate(root, &tree, 0..SEEDS).context("the copy without a bug")?;
     if let Some(Found { seed, fallen }) = sound.found {
         bail!("without any bug planted, seed {seed} breaks {fallen}");
     }
-    println!("{:<60} {:>6} {:>5}  what fell, in how many seeds", "bug", "seed", "s");
     println!("{:<60} {:>6} {:>5.0}  -", "(none)", "-", sound.seconds);
     let mut survivors = Vec::new();
-    let mut planted = 0;
-    let chosen = BUGS.iter().filter(|bug| only.is_none_or(|only| bug.name.contains(only)));
     for bug in chosen {
-        planted += 1;
         let verdict = plant(root, &tree, bug).with_context(|| bug.name)?;
         let found = verdict.found.unwrap_or_else(|| {
             survivors.push(bug.name);
@@ -84,12 +104,7 @@ pub fn run(only: Option<&str>) -> Result<()> {
         let (seed, fallen) = (found.seed, found.fallen);
         println!("{:<60} {seed:>6} {:>5.0}  {fallen}", bug.name, verdict.seconds);
     }
-    let (more, missed) = stores::run(root, only)?;
-    planted += more;
-    survivors.extend(missed);
-    println!("{planted} bugs planted, {} caught", planted - survivors.len());
-    ensure!(survivors.is_empty(), "nothing catches: {}", survivors.join("; "));
-    Ok(())
+    Ok(survivors)
 }
 
 /// Plants one bug and simulates.

@@ -56,9 +56,14 @@ fn plant(root: &Path, tree: &Path, bug: &Bug, tests: &str) -> Result<Vec<String>
     let said = String::from_utf8_lossy(&ran.stdout);
     let ran_some = said.lines().any(|line| line.starts_with("test ") && line.contains(" ... "));
     ensure!(ran_some, "no test ran:\n{said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    Ok(failed(&said))
+}
+
+/// The tests that failed, by what `cargo test` says.
+pub(super) fn failed(said: &str) -> Vec<String> {
     let failed =
         said.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-    Ok(failed.map(str::to_owned).collect())
+    failed.map(str::to_owned).collect()
 }
 
 fn cargo(root: &Path, tree: &Path, tests: &str, more: &[&str]) -> Result<Output> {
@@ -72,7 +77,7 @@ fn cargo(root: &Path, tree: &Path, tests: &str, more: &[&str]) -> Result<Output>
     Ok(command.output()?)
 }
 
-fn copy_workspace(root: &Path, tree: &Path) -> Result<()> {
+pub(super) fn copy_workspace(root: &Path, tree: &Path) -> Result<()> {
     if tree.exists() {
         fs::remove_dir_all(tree)?;
     }

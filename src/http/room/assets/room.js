@@ -211,6 +211,7 @@
     if (ordering) return;
     ordering = true;
     const more = {};
+    let challenges = 0;
     for (let attempt = 1; ; attempt += 1) {
       draw();
       let answer;
@@ -230,9 +231,12 @@
       if (word === "sold_out") return settle("sold");
       if (word === "limit_reached") return settle("limit");
       if (word === "closed") return settle("closed");
-      if (code === "challenge_required" && window.fluxChallenge && !more["x-challenge"]) {
-        more["x-challenge"] = await window.fluxChallenge(json);
-        continue;
+      // One may have expired while the server was busy, or have become too easy; who is asked on and on gets nowhere.
+      if (code === "challenge_required" && window.fluxChallenge && (challenges += 1) <= 3) {
+        try {
+          more["x-challenge"] = await window.fluxChallenge(json);
+          continue;
+        } catch { /* one that this page cannot solve */ }
       }
       if (code === "not_admitted" || status === 401) { ordering = false; return again("lapsed"); }
       if (status === 403 && word !== "paused" && word !== "not_open") return settle("blocked");

@@ -3,6 +3,7 @@
 use super::{Attack, Done, Got, Servers};
 use crate::attack::client::{CLIENTS, OPERATORS};
 use crate::attack::jwt::HS_SECRET;
+use crate::attack::service;
 use crate::attack::support::server::{ADMIN_TOKEN, Server};
 
 /// What is looked at when all attacks are through.
@@ -18,8 +19,8 @@ static NOTHING_PERSONAL: Attack =
 
 /// Looks at what the attacks left behind.
 pub fn aftermath(servers: &Servers) -> Vec<Done> {
-    let all = [&servers.usual, &servers.hasty, &servers.open, &servers.strict, &servers.scored];
-    let logs = all.map(Server::log);
+    let Servers { usual, hasty, open, strict, scored, service, .. } = servers;
+    let logs = [usual, hasty, open, strict, scored, service].map(Server::log);
     let of = |look: fn(&str) -> Got| Got::all(logs.iter().map(|log| look(log)));
     vec![
         Done { attack: &NO_PANIC, got: of(no_panic) },
@@ -42,8 +43,17 @@ pub(super) fn nothing_personal(log: &str) -> Got {
     let secrets = CLIENTS.iter().map(|(_, secret, _)| *secret);
     let tokens = OPERATORS.iter().map(|(_, token)| *token);
     // Users are named u-…, j-… and mallory; clients come from 127.1.… and name 198.….
-    let personal =
-        [HS_SECRET, ADMIN_TOKEN, "mallory", "\"u-", "\"j-", "127.1.", "127.9.", "198.51."];
+    let personal = [
+        HS_SECRET,
+        ADMIN_TOKEN,
+        service::SECRET,
+        "mallory",
+        "\"u-",
+        "\"j-",
+        "127.1.",
+        "127.9.",
+        "198.51.",
+    ];
     let found = secrets.chain(tokens).chain(personal).find(|word| log.contains(word));
     let what = found.map_or("none".to_owned(), |word| format!("found {word}"));
     Got::of(found.is_none(), what)

@@ -11,6 +11,7 @@ use super::{Attack, Done};
 mod access;
 mod addresses;
 mod aftermath;
+mod around;
 mod bots;
 mod console;
 mod exhaustion;
@@ -23,6 +24,7 @@ mod privacy;
 mod races;
 mod replay;
 mod room;
+mod service;
 mod sessions;
 mod signature;
 mod smuggling;
@@ -58,6 +60,8 @@ pub fn all() -> impl Iterator<Item = &'static Attack> {
         console::ATTACKS,
         privacy::ATTACKS,
         room::ATTACKS,
+        around::ATTACKS,
+        service::ATTACKS,
         exhaustion::ATTACKS,
     ];
     lists.iter().chain(STORES).copied().flatten()

@@ -13,6 +13,7 @@ mod attack;
 mod bench;
 mod browser;
 mod chaos;
+mod crowd;
 mod needs;
 mod packages;
 mod planted;
@@ -44,6 +45,8 @@ enum Command {
     Chaos(chaos::Options),
     /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
     Bench(bench::Options),
+    /// Let people and bots buy from the same sales, and tell who got the stock, with the defence on and off.
+    Crowd(crowd::Options),
     /// Start, stop and hurt real Redis, PostgreSQL and Kafka for the distributed profile.
     Stack(stack::Options),
     /// The bare server that the bench compares with.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Soak(options) => soak::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Crowd(options) => crowd::run(&options),
         Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "distributed")]

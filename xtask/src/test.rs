@@ -60,6 +60,7 @@ const STEPS: &[Step] = &[
     Step::new("packages", packages::run),
     Step::new("browser", browser::run),
     Step::with_services("attacks", attacks),
+    Step::new("crowd", crowd),
     Step::with_services("planted bugs", planted),
     Step::new("licences, advisories", deny),
 ];
@@ -254,6 +255,15 @@ fn attacks(name: &str) -> anyhow::Result<Outcome> {
     // A harness that could not run is a failure too.
     let failed = if output.success { succeeded } else { succeeded.max(1) };
     Ok(Outcome::Ran { passed: blocked, failed, output: output.text })
+}
+
+/// Small crowds of people and bots: a fast script gains nothing much by a drawn sale, and the sums agree.
+fn crowd(name: &str) -> anyhow::Result<Outcome> {
+    let built = build(name)?;
+    if built.is_failure() {
+        return Ok(built);
+    }
+    step::check(name, this_program()?.args(["crowd", "--quick"]))
 }
 
 /// The simulation must catch every one of them.

@@ -266,7 +266,7 @@ impl<'a> Client<'a> {
                 Err(error) => return Err(error).context("cannot receive"),
             }
             let answer = &connection.inbox[..connection.filled];
-            let Some(status) = whole(answer)? else { continue };
+            let Some((status, _)) = whole(answer)? else { continue };
             if status != self.status && !self.excused_statuses.contains(&status) {
                 bail!("answered {}", String::from_utf8_lossy(answer));
             }
@@ -339,8 +339,11 @@ impl Phases {
     }
 }
 
-/// The status of an answer that is whole.
-fn whole(answer: &[u8]) -> anyhow::Result<Option<u16>> {
+/// Status and length of the first of these answers, if it is whole.
+///
+/// # Errors
+/// It is malformed, has no length, or is too long.
+pub fn whole(answer: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head_bytes) = head.parse(answer)? else { return Ok(None) };
@@ -349,8 +352,9 @@ fn whole(answer: &[u8]) -> anyhow::Result<Option<u16>> {
         Some(length) => std::str::from_utf8(length.value)?.parse()?,
         None => bail!("an answer without a length"),
     };
-    ensure!(head_bytes + length <= ANSWER_BYTES_MAX, "an answer that is too long");
-    Ok((answer.len() >= head_bytes + length).then_some(head.code.unwrap_or(0)))
+    let whole = head_bytes + length;
+    ensure!(whole <= ANSWER_BYTES_MAX, "an answer that is too long");
+    Ok((answer.len() >= whole).then_some((head.code.unwrap_or(0), whole)))
 }
 
 /// Wakes the client at each point of the schedule: the time-out of a poll is too coarse for it.

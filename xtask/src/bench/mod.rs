@@ -14,7 +14,7 @@ use flux_gate::clock::Clock;
 use crate::workspace;
 
 pub mod beside;
-mod client;
+pub mod client;
 mod disk;
 #[cfg(feature = "distributed")]
 pub mod distributed;
@@ -23,12 +23,12 @@ mod extras;
 mod million;
 #[cfg(feature = "distributed")]
 pub mod ordinary;
-mod pairs;
+pub mod pairs;
 pub mod refusal;
-mod report;
-mod requests;
-mod scenarios;
-mod servers;
+pub mod report;
+pub mod requests;
+pub mod scenarios;
+pub mod servers;
 mod wrk;
 
 use report::Report;
@@ -140,15 +140,28 @@ const PARTS: &[Part] = &[
 /// Measures, with programs of the profile `dist`: builds them and hands over to the one of them that is this
 /// command.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let here = std::env::current_exe()?;
-    let dist = workspace::target().join("dist").join("xtask");
-    if here != dist && !options.smoke {
-        build(options.distributed)?;
-        let status = Command::new(&dist).args(std::env::args_os().skip(1)).status();
-        let status = status.with_context(|| format!("cannot run {}", dist.display()))?;
-        return Ok(ExitCode::from(status.code().unwrap_or(1).clamp(0, 255) as u8));
+    if !options.smoke
+        && let Some(code) = by_dist(options.distributed)?
+    {
+        return Ok(code);
     }
     measure(options)
+}
+
+/// Builds the programs of the profile `dist` and runs the same command by the one of them that is this; `None` if
+/// this is that one.
+///
+/// # Errors
+/// They do not build, or it cannot be run.
+pub fn by_dist(distributed: bool) -> anyhow::Result<Option<ExitCode>> {
+    let dist = workspace::target().join("dist").join("xtask");
+    if std::env::current_exe()? == dist {
+        return Ok(None);
+    }
+    build(distributed)?;
+    let status = Command::new(&dist).args(std::env::args_os().skip(1)).status();
+    let status = status.with_context(|| format!("cannot run {}", dist.display()))?;
+    Ok(Some(ExitCode::from(status.code().unwrap_or(1).clamp(0, 255) as u8)))
 }
 
 /// Each by itself: built together, the program would get features that only these commands need.

@@ -64,17 +64,7 @@ pub enum Target {
 impl Report {
     /// Adds a line; `shown` is how `value` is written, and is printed at once.
     pub fn line(&mut self, what: impl Into<String>, value: f64, shown: String, target: Target) {
-        let (text, met) = match target {
-            Target::Told => (String::new(), None),
-            Target::AtLeast(least) => (format!("at least {least}"), Some(value >= least)),
-            Target::AtMost(most) => (format!("at most {most:.4}"), Some(value <= most)),
-        };
-        let text = match text.split_once('.') {
-            Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            None => text,
-        };
-        let what = what.into();
-        let line = Line { part: self.part, what, value: shown, target: text, met };
+        let line = Line::new(self.part, what.into(), value, shown, target);
         println!("  {}", line.text());
         self.lines.push(line);
     }
@@ -112,11 +102,8 @@ impl Report {
             "{machine}\n\n| what | measured | target | met |{head}\n|---|---|---|---|{rule}\n"
         );
         for line in &self.lines {
-            let met = line.met.map_or("", |met| if met { "yes" } else { "**no**" });
-            let Line { part, what, value, target, .. } = line;
-            let part = if parts { format!(" `--only {part}` |") } else { String::new() };
-            writeln!(text, "| {what} | {value} | {target} | {met} |{part}")
-                .expect("a string takes every character");
+            let part = if parts { format!(" `--only {}` |", line.part) } else { String::new() };
+            writeln!(text, "{}{part}", line.row()).expect("a string takes every character");
         }
         text
     }
@@ -134,6 +121,33 @@ impl Report {
 }
 
 impl Line {
+    /// Of what was measured; `shown` is how `value` is written.
+    pub fn new(
+        part: &'static str,
+        what: String,
+        value: f64,
+        shown: String,
+        target: Target,
+    ) -> Self {
+        let (text, met) = match target {
+            Target::Told => (String::new(), None),
+            Target::AtLeast(least) => (format!("at least {least}"), Some(value >= least)),
+            Target::AtMost(most) => (format!("at most {most:.4}"), Some(value <= most)),
+        };
+        let target = match text.split_once('.') {
+            Some(_) => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            None => text,
+        };
+        Self { part, what, value: shown, target, met }
+    }
+
+    /// As a row of a table in Markdown.
+    pub fn row(&self) -> String {
+        let met = self.met.map_or("", |met| if met { "yes" } else { "**no**" });
+        let Self { what, value, target, .. } = self;
+        format!("| {what} | {value} | {target} | {met} |")
+    }
+
     fn text(&self) -> String {
         let met = self.met.map_or("", |met| if met { "met" } else { "MISSED" });
         let text = format!("{:<62} {:<44} {:<16} {met}", self.what, self.value, self.target);
@@ -141,7 +155,11 @@ impl Line {
     }
 }
 
-fn write_between(path: &Path, marker: &str, table: &str) -> anyhow::Result<()> {
+/// Puts a text between two markers of a document.
+///
+/// # Errors
+/// The file or its markers are missing.
+pub fn write_between(path: &Path, marker: &str, table: &str) -> anyhow::Result<()> {
     let (begin, end) = (format!("<!-- {marker}: begin -->"), format!("<!-- {marker}: end -->"));
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

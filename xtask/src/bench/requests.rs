@@ -23,6 +23,13 @@ pub enum Crowd<'a> {
     Drawn(u64),
     /// These shoppers in turn.
     Shoppers(&'a [Shopper]),
+    /// These shoppers in turn, by way of a trusted proxy.
+    Proxied {
+        /// The shoppers.
+        shoppers: &'a [Shopper],
+        /// From where each request comes, by its number.
+        address: fn(u64) -> String,
+    },
 }
 
 /// Signed requests, one behind the other.
@@ -59,7 +66,12 @@ impl Requests {
                 Crowd::Range { first } => format!("buyer-{:x}", first + number),
                 Crowd::Drawn(users) => format!("buyer-{:x}", drawn(number, recipe.run) % users),
                 Crowd::Shoppers(shoppers) => {
-                    requests.push_of_shopper(recipe, shoppers, &time, &key, number);
+                    requests.push_of_shopper(recipe, shoppers, "", (&time, &key), number);
+                    continue;
+                }
+                Crowd::Proxied { shoppers, address } => {
+                    let from = format!("x-forwarded-for: {}\r\n", address(number));
+                    requests.push_of_shopper(recipe, shoppers, &from, (&time, &key), number);
                     continue;
                 }
             };
@@ -72,14 +84,14 @@ impl Requests {
         &mut self,
         recipe: &Recipe<'_>,
         shoppers: &[Shopper],
-        time: &str,
-        key: &str,
+        from: &str,
+        (time, key): (&str, &str),
         number: u64,
     ) {
         let place = number % shoppers.len() as u64;
         let shopper = &shoppers[place as usize];
         let who = format!(
-            "authorization: Bearer {}\r\nx-device-fingerprint: {place:032x}\r\n",
+            "authorization: Bearer {}\r\nx-device-fingerprint: {place:032x}\r\n{from}",
             shopper.pass()
         );
         let session_key = hmac::Key::new(hmac::HMAC_SHA256, shopper.session_key().as_bytes());

@@ -27,7 +27,7 @@ mod solver;
 mod visit;
 
 use bots::Strategy;
-use report::{Cell, Report};
+use report::{Cell, Drawn, Report};
 use sale::{Defence, Plan, Scene};
 use share::Gain;
 use solver::Cost;
@@ -135,7 +135,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     }
     println!("\n{}\n{}", report.targets(), report.table());
-    report.write()?;
+    if !options.quick {
+        report.write()?;
+    }
     if options.write_docs {
         report.write_docs(&machine)?;
     }
@@ -149,7 +151,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// What a quick run must show, beside the sums that every sale is held to.
 fn check(report: &Report) -> anyhow::Result<()> {
-    for (percent, gain) in &report.drawn {
+    for Drawn { bots_percent: percent, gain, .. } in &report.drawn {
         let Gain { mean, half, .. } = gain;
         ensure!(
             QUICK_GAIN.contains(mean),
@@ -238,7 +240,7 @@ impl Run<'_> {
                 scene.requests,
                 self.begun.elapsed().as_secs()
             );
-            report.drawn.push((*bots_percent, gain));
+            report.drawn.push(Drawn { bots_percent: *bots_percent, gain, sales: sold });
         }
         Ok(())
     }

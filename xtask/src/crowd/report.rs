@@ -65,11 +65,22 @@ impl Cell {
     }
 }
 
+/// Drawn sales of one crowd.
+#[derive(Debug, Serialize)]
+pub struct Drawn {
+    /// Of a hundred accounts so many were bots'.
+    pub bots_percent: u32,
+    /// What these gained.
+    pub gain: Gain,
+    /// The sales.
+    pub sales: Vec<Sold>,
+}
+
 /// Everything of one run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// Drawn sales: of a hundred accounts so many were bots', and what these gained.
-    pub drawn: Vec<(u32, Gain)>,
+    /// Drawn sales.
+    pub drawn: Vec<Drawn>,
     /// The table.
     pub cells: Vec<Cell>,
     /// The floods.
@@ -141,7 +152,7 @@ impl Report {
             text.push_str(&Line::new("", what, value, shown, target).row());
             text.push('\n');
         };
-        for (percent, gain) in &self.drawn {
+        for Drawn { bots_percent: percent, gain, .. } in &self.drawn {
             let Gain { mean, half, sales } = gain;
             let what = format!(
                 "bots that are merely faster, {percent} % of the accounts of a drawn sale: part of the stock over the fair part"

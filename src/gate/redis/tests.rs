@@ -11,7 +11,7 @@ mod differential;
 mod faults;
 mod forged;
 mod loading;
-mod server;
+pub(crate) mod server;
 mod storm;
 mod tls;
 

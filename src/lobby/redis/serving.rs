@@ -92,7 +92,7 @@ impl RedisRooms {
                 // Another node was quicker; the next turn sees what it did.
                 break;
             }
-            mirror.lock().use_credit(count);
+            mirror.lock().let_in(count);
             if gone < numbers.len() && mirror.lock().head() < base + PLACES_MAX {
                 break;
             }
@@ -157,7 +157,11 @@ impl RedisRooms {
                 Next::Waits(age_ms) if *age_ms <= self.terms.absent_ms => admitted.push(*number),
                 Next::Waits(_) => passed.push(*number),
                 // They have as long to come back as one who was heard of when it was lost.
-                Next::Lost(age_ms) if *age_ms <= self.terms.absent_ms => break,
+                Next::Lost(age_ms)
+                    if *age_ms <= self.terms.absent_ms && !mirror.is_nobodys(*number) =>
+                {
+                    break;
+                }
                 Next::Lost(_) | Next::Over => {}
             }
             head += 1;

@@ -13,12 +13,16 @@ mod attack;
 mod bench;
 mod browser;
 mod chaos;
+mod fuzz;
 mod needs;
 mod packages;
 mod planted;
+mod python;
+mod schemathesis;
 mod soak;
 mod stack;
 mod step;
+mod supply;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 mod test;
@@ -44,6 +48,10 @@ enum Command {
     Chaos(chaos::Options),
     /// Measure: beside a bare server, and against the targets of docs/BENCHMARKS.md.
     Bench(bench::Options),
+    /// Feed every parser of outside bytes with made-up ones, guided by coverage.
+    Fuzz(fuzz::Options),
+    /// Write the program's bill of materials (CycloneDX), for a release.
+    Sbom(supply::sbom::Options),
     /// Start, stop and hurt real Redis, PostgreSQL and Kafka for the distributed profile.
     Stack(stack::Options),
     /// The bare server that the bench compares with.
@@ -79,6 +87,8 @@ fn main() -> ExitCode {
         Command::Soak(options) => soak::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Sbom(options) => supply::sbom::run(&options),
         Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "distributed")]

@@ -24,7 +24,7 @@ mod million;
 pub mod ordinary;
 mod pairs;
 pub mod refusal;
-mod report;
+pub mod report;
 mod requests;
 mod scenarios;
 mod servers;

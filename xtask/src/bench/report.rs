@@ -141,7 +141,7 @@ impl Line {
     }
 }
 
-fn write_between(path: &Path, marker: &str, table: &str) -> anyhow::Result<()> {
+pub fn write_between(path: &Path, marker: &str, table: &str) -> anyhow::Result<()> {
     let (begin, end) = (format!("<!-- {marker}: begin -->"), format!("<!-- {marker}: end -->"));
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -265,6 +265,16 @@ impl Lobby {
         }
     }
 
+    /// Of many nodes: texts that were found in Redis and that no node has written; and draws whose list there is not
+    /// the one behind the published root.
+    pub fn faults(&self) -> Option<(u64, usize)> {
+        match self {
+            Self::Memory(_) => None,
+            #[cfg(feature = "distributed")]
+            Self::Redis(rooms) => Some(rooms.faults()),
+        }
+    }
+
     /// Bytes that all rooms take in this process.
     pub fn bytes(&self) -> usize {
         match self {

@@ -26,7 +26,9 @@ local LAPSE_GRACE_MS = 2000
 -- Whoever looks comes ten times a second; after a longer silence nobody could be heard.
 local SILENCE_MS_MAX = 2000
 local ROOM_LEVEL_MS_MAX = 2000
-local FREED_MAX = 64
+local FREED_MAX = 512
+-- A number that is taken already is passed over, so often: the next one was put back.
+local TAKEN_MAX = 100
 -- How long a node may take from a place to its card.
 local UNBOUND_MS_MAX = 1000
 local CARD_BYTES = 40
@@ -92,7 +94,7 @@ local function close_book(book)
     if type(value) == 'number' then
       value = string.format('%.0f', value)
     end
-    if value and value ~= '' and value ~= book.was[field] then
+    if value and value ~= (book.was[field] or '') then
       changed[#changed + 1] = field
       changed[#changed + 1] = value
     end
@@ -166,6 +168,12 @@ local function room_take(keys, args)
     return shown(book, { 2, 0, '' })
   end
   number = book.next
+  for _ = 1, TAKEN_MAX do
+    if not redis.call('HGET', keys[2], number) then
+      break
+    end
+    number = number + 1
+  end
   book.next = number + 1
   redis.call('HSET', keys[2], number, args[9])
   redis.call('HSET', keys[4], args[9]:sub(9), number)
@@ -291,42 +299,6 @@ local function credit(book, rate)
   return math.min(math.max(grown, 0), math.max(rate * 1000, 1000))
 end
 
--- fg_room_look: how the room stands, and those who are next.
--- ARGV  8 1 if the sale's opening has come  9 admissions a second  10 … the numbers of the next places, in their order
--- Answer: thousandths of admissions that may be made; admitted; in an array how long ago each number was heard of, or
--- -1 if it does not wait, or if it is not known -2 - how long it could have been heard
-local function room_look(keys, args)
-  local book = open_book(keys, args)
-  if book.next == 0 and not book.drawn then
-    return { 0, 0, {}, 0, -1, '', '', '', 0 }
-  end
-  seal(book, args[8])
-  if not book.looked or book.looked > book.now or book.now - book.looked > SILENCE_MS_MAX then
-    book.since = book.now
-  end
-  book.looked = book.now
-  local may = 0
-  if book.draw ~= '' then
-    may = credit(book, tonumber(args[9]))
-  end
-  local ages = {}
-  if #args > 9 then
-    local numbers = { unpack(args, 10) }
-    local states = redis.call('HMGET', keys[3], unpack(numbers))
-    for i = 1, #numbers do
-      local state = states[i]
-      if not state then
-        ages[i] = -2 - (book.now - book.since)
-      elseif state:sub(1, 1) == 'w' then
-        ages[i] = math.max(book.now - math.max(tonumber(state:sub(2)) or 0, book.since), 0)
-      else
-        ages[i] = -1
-      end
-    end
-  end
-  return shown(book, { may, admitted(keys, book), ages })
-end
-
 -- Lets go of late places that are over.
 local function free(keys, book)
   local head = number_before_colon(book.head)
@@ -350,6 +322,43 @@ local function free(keys, book)
     redis.call('HDEL', keys[3], book.freed)
     book.freed = book.freed + 1
   end
+end
+
+-- fg_room_look: how the room stands, and those who are next.
+-- ARGV  8 1 if the sale's opening has come  9 admissions a second  10 … the numbers of the next places, in their order
+-- Answer: thousandths of admissions that may be made; admitted; in an array how long ago each number was heard of, or
+-- -1 if it does not wait, or if it is not known -2 - how long it could have been heard
+local function room_look(keys, args)
+  local book = open_book(keys, args)
+  if book.next == 0 and not book.drawn then
+    return { 0, 0, {}, 0, -1, '', '', '', 0 }
+  end
+  seal(book, args[8])
+  if not book.looked or book.looked > book.now or book.now - book.looked > SILENCE_MS_MAX then
+    book.since = book.now
+  end
+  book.looked = book.now
+  local may = 0
+  if book.draw ~= '' then
+    may = credit(book, tonumber(args[9]))
+    free(keys, book)
+  end
+  local ages = {}
+  if #args > 9 then
+    local numbers = { unpack(args, 10) }
+    local states = redis.call('HMGET', keys[3], unpack(numbers))
+    for i = 1, #numbers do
+      local state = states[i]
+      if not state then
+        ages[i] = -2 - (book.now - book.since)
+      elseif state:sub(1, 1) == 'w' then
+        ages[i] = math.max(book.now - math.max(tonumber(state:sub(2)) or 0, book.since), 0)
+      else
+        ages[i] = -1
+      end
+    end
+  end
+  return shown(book, { may, admitted(keys, book), ages })
 end
 
 -- fg_room_admit: lets in whom a node has chosen, if the head is still the one that it saw, and rate and units allow it.
@@ -377,7 +386,6 @@ local function room_admit(keys, args)
   end
   book.head, book.total = args[9], book.total + count
   book.credit, book.credited = may - count * 1000, book.now
-  free(keys, book)
   local answer = shown(book, { 1 })
   keep(keys)
   return answer

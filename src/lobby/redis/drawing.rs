@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::calls::{self, CARDS_MAX, Keys, Known, bytes, integer};
 use super::marks::Marks;
-use super::mirror::{List, Mirror};
+use super::mirror::{List, Mirror, nobodys_leaf};
 use super::{RedisRooms, ask};
 use crate::chain::Digest;
 use crate::gate::GateHandle;
@@ -146,8 +146,11 @@ async fn read(
     }
 }
 
-/// The leaf of a card; where there is none, that of a ticket that was given to nobody at no time.
 fn leaf(product: ProductId, number: u32, card: Option<(BuyerRef, u64)>) -> Digest {
-    let (buyer, issued_ms) = card.unwrap_or((BuyerRef::from_bytes([0; 16]), 0));
-    Ticket { product, number, issued_ms, buyer, pass_id: [0; 16] }.leaf()
+    match card {
+        Some((buyer, issued_ms)) => {
+            Ticket { product, number, issued_ms, buyer, pass_id: [0; 16] }.leaf()
+        }
+        None => nobodys_leaf(product, number),
+    }
 }

@@ -9,13 +9,13 @@ use super::calls::{Book, Keys, Known};
 use super::marks::Marks;
 use crate::chain::Digest;
 use crate::lobby::Stock;
-use crate::room::Terms;
 use crate::room::draw::{self, Draw};
 use crate::room::merkle::Tree;
 use crate::room::permutation::Permutation;
 use crate::room::rooms::View;
 use crate::room::speed::Speed;
-use crate::sale::ProductId;
+use crate::room::{Terms, Ticket};
+use crate::sale::{BuyerRef, ProductId};
 
 /// The list of those who were drawn.
 #[derive(Debug, Clone, Default)]
@@ -130,8 +130,11 @@ impl Mirror {
             // An older one: the next call puts it right.
             (Some(_), _) => {}
             (None, text) => {
-                self.known.forged_head = bytes_of(text);
-                self.found_forged("the head of a waiting room");
+                let text = bytes_of(text);
+                if self.known.forged_head != text {
+                    self.known.forged_head = text;
+                    self.found_forged("the head of a waiting room");
+                }
             }
         }
     }
@@ -152,8 +155,11 @@ impl Mirror {
                 self.list = List::Unread;
             }
             (_, text) => {
-                self.known.forged_draw = bytes_of(text);
-                self.found_forged("the draw of a waiting room");
+                let text = bytes_of(text);
+                if self.known.forged_draw != text {
+                    self.known.forged_draw = text;
+                    self.found_forged("the draw of a waiting room");
+                }
             }
         }
     }
@@ -169,8 +175,11 @@ impl Mirror {
             }
             (Some(_), _) => {}
             (None, text) => {
-                self.known.forged_value = bytes_of(text);
-                self.found_forged("the public value of a draw");
+                let text = bytes_of(text);
+                if self.known.forged_value != text {
+                    self.known.forged_value = text;
+                    self.found_forged("the public value of a draw");
+                }
             }
         }
     }
@@ -208,6 +217,13 @@ impl Mirror {
         self.permutation.as_ref()?.place(number)
     }
 
+    /// Whether a number was drawn that nobody has: no ticket is good for it.
+    pub(super) fn is_nobodys(&self, number: u32) -> bool {
+        let List::Held(tree) = &self.list else { return false };
+        let nobodys = nobodys_leaf(self.product, number);
+        tree.leaves().get(number as usize) == Some(&nobodys)
+    }
+
     /// The numbers of the next places, in their order.
     pub(super) fn next_numbers(&self, most: u32) -> Vec<u32> {
         let Some(permutation) = &self.permutation else { return Vec::new() };
@@ -226,7 +242,9 @@ impl Mirror {
         self.own_credit_milli / 1_000
     }
 
-    pub(super) fn use_credit(&mut self, count: usize) {
+    /// So many were let in by this node.
+    pub(super) fn let_in(&mut self, count: usize) {
+        self.admitted = self.admitted.saturating_add(count as u32);
         self.own_credit_milli = self.own_credit_milli.saturating_sub(count as u64 * 1_000);
     }
 
@@ -276,6 +294,12 @@ impl Mirror {
 pub(super) fn may_admit(stock: Stock, terms: &Terms, admitted: u64) -> bool {
     let left = u64::from(stock.supply.units_left);
     stock.supply.selling && left > 0 && admitted < left + u64::from(terms.surplus)
+}
+
+/// The leaf of a number that nobody has: that of a ticket given to nobody at no time.
+pub(super) fn nobodys_leaf(product: ProductId, number: u32) -> Digest {
+    let buyer = BuyerRef::from_bytes([0; 16]);
+    Ticket { product, number, issued_ms: 0, buyer, pass_id: [0; 16] }.leaf()
 }
 
 fn bytes_of(text: Result<String, std::string::FromUtf8Error>) -> Vec<u8> {

@@ -81,6 +81,10 @@ impl RedisRooms {
             };
             let looked = self.look(gate, &mirror, now_ms, stock, &numbers).await?;
             self.draw_if_due(gate, &mirror, now_ms).await?;
+            if mirror.lock().head() != base {
+                // Another node has served since; who is next is others.
+                continue;
+            }
             let Some(turn) = self.choose(&mirror, now_ms, stock, &looked, base, &numbers) else {
                 break;
             };
@@ -92,7 +96,7 @@ impl RedisRooms {
                 // Another node was quicker; the next turn sees what it did.
                 break;
             }
-            mirror.lock().use_credit(count);
+            mirror.lock().let_in(count);
             if gone < numbers.len() && mirror.lock().head() < base + PLACES_MAX {
                 break;
             }
@@ -143,7 +147,7 @@ impl RedisRooms {
         numbers: &[u32],
     ) -> Option<Turn> {
         let mirror = &mut *mirror.lock();
-        if mirror.head() != base || !mirror.is_serving() {
+        if mirror.head() != base {
             return None;
         }
         let credit = looked.credit.min(mirror.own_credit(&self.terms, now_ms));
@@ -157,7 +161,11 @@ impl RedisRooms {
                 Next::Waits(age_ms) if *age_ms <= self.terms.absent_ms => admitted.push(*number),
                 Next::Waits(_) => passed.push(*number),
                 // They have as long to come back as one who was heard of when it was lost.
-                Next::Lost(age_ms) if *age_ms <= self.terms.absent_ms => break,
+                Next::Lost(age_ms)
+                    if *age_ms <= self.terms.absent_ms && !mirror.is_nobodys(*number) =>
+                {
+                    break;
+                }
                 Next::Lost(_) | Next::Over => {}
             }
             head += 1;

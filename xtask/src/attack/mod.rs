@@ -22,7 +22,7 @@ mod list;
 mod report;
 mod servers;
 #[cfg(feature = "distributed")]
-mod stores;
+pub mod stores;
 mod verdict;
 
 use crate::support;

@@ -10,6 +10,19 @@ use super::*;
 
 mod tls;
 
+/// A request to its end, or as far as it came.
+fn heard(stream: &mut impl Read) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4_096];
+    while !ends(&text) {
+        match stream.read(&mut buffer) {
+            Ok(read) if read > 0 => text.extend_from_slice(&buffer[..read]),
+            _ => break,
+        }
+    }
+    String::from_utf8(text).unwrap()
+}
+
 /// A fake that answers each call with this, after a while; what it was sent comes out of the channel.
 fn fake(answer: &'static str, after: Duration) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -18,15 +31,7 @@ fn fake(answer: &'static str, after: Duration) -> (String, Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut text = Vec::new();
-            let mut buffer = [0; 4_096];
-            while !ends(&text) {
-                match stream.read(&mut buffer) {
-                    Ok(read) if read > 0 => text.extend_from_slice(&buffer[..read]),
-                    _ => break,
-                }
-            }
-            let _ = told.send(String::from_utf8(text).unwrap());
+            let _ = told.send(heard(&mut stream));
             std::thread::sleep(after);
             let _ = stream.write_all(answer.as_bytes());
         }

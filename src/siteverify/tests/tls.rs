@@ -55,16 +55,8 @@ fn service(says: Says, by: Option<&Authority>) -> (u16, Receiver<String>) {
         for stream in listener.incoming() {
             let connection = ServerConnection::new(config.clone()).unwrap();
             let mut stream = StreamOwned::new(connection, stream.unwrap());
-            let mut text = Vec::new();
-            let mut buffer = [0; 4_096];
-            while !ends(&text) {
-                match stream.read(&mut buffer) {
-                    Ok(read) if read > 0 => text.extend_from_slice(&buffer[..read]),
-                    // Refused by the client, before it has said anything.
-                    _ => break,
-                }
-            }
-            let _ = told.send(String::from_utf8(text).unwrap());
+            // Nothing, if the client has refused the certificate.
+            let _ = told.send(super::heard(&mut stream));
             let _ = stream.write_all(super::says(GOOD).as_bytes());
             stream.conn.send_close_notify();
             let _ = stream.flush();

@@ -12,8 +12,8 @@ use http::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::page::{Card, Viewer, render, text, viewer};
-use super::{calls, redirect};
+use super::page::{self, Card, Viewer, render, text, viewer};
+use super::{calls, is_page_load, redirect};
 use crate::guard::room::Shopper;
 use crate::guard::{Refusal, pass};
 use crate::http::code::Code;
@@ -97,13 +97,8 @@ pub async fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
     };
     match calls::enter(thread, received, &shopper, viewer.product, viewer.sale, None).await {
         Ok(_ticket) => {
-            let to = format!("{}&lang={}", super::url(&viewer.product), viewer.language);
-            let cookie = format!("{COOKIE_NAME}={pass}; Path=/; Secure; HttpOnly; SameSite=Lax");
-            let coded = redirect(Code::SeeOther, &to);
-            match HeaderValue::try_from(cookie) {
-                Ok(cookie) => coded.with(SET_COOKIE, cookie),
-                Err(_) => coded,
-            }
+            let to = page::address(&viewer.product, viewer.language);
+            remembering(redirect(Code::SeeOther, &to), pass)
         }
         Err(refusal) => {
             let about = match refusal.code {
@@ -113,8 +108,18 @@ pub async fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
             };
             let refresh = (about != "session").then_some(REFRESH_SECONDS);
             let card = Card { about, refresh, ..Card::default() };
-            render(thread, refusal.code, &viewer, "form", &card)
+            // The page that is loaded again is who came now.
+            remembering(render(thread, refusal.code, &viewer, "form", &card), pass)
         }
+    }
+}
+
+/// Gives the browser the pass as a cookie.
+fn remembering(coded: Coded, pass: &str) -> Coded {
+    let cookie = format!("{COOKIE_NAME}={pass}; Path=/; Secure; HttpOnly; SameSite=Lax");
+    match HeaderValue::try_from(cookie) {
+        Ok(cookie) => coded.with(SET_COOKIE, cookie),
+        Err(_) => coded,
     }
 }
 
@@ -265,14 +270,14 @@ async fn order(
         Err(refused) => {
             let refusal = refused::answer(thread, received, &refused);
             watch.answered(refusal.code);
-            return refusal;
+            return shown(thread, received, viewer, refusal);
         }
     };
     watch.passed(&order);
     // A solution that came along is held against the service that gave it, as for any other order.
     if let Err(asked) = challenge::settle(thread, received, &order, now).await {
         watch.answered(asked.code);
-        return asked;
+        return shown(thread, received, viewer, asked);
     }
     let attempt = Attempt {
         product: order.product,
@@ -286,6 +291,26 @@ async fn order(
     let (code, card) = outcome(thread, viewer, shopper, ticket, order.order_id, &answer).await;
     watch.answered(code);
     render(thread, code, viewer, "form", &card)
+}
+
+/// A refusal as a page, for a browser that shows what it gets; a program gets the problem.
+fn shown(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    viewer: &Viewer<'_>,
+    refusal: Coded,
+) -> Coded {
+    if !is_page_load(received.headers()) {
+        return refusal;
+    }
+    let over = |about| Card { kind: "over", about, ..Card::default() };
+    let card = match refusal.code {
+        Code::ChallengeRequired => over("script"),
+        Code::Blocked | Code::UserBlocked | Code::ScoreRefused => over("blocked"),
+        // Too fast or too many: the room's page has the button again.
+        _ => Card { about: "error", refresh: Some(REFRESH_SECONDS), ..Card::default() },
+    };
+    render(thread, refusal.code, viewer, "form", &card)
 }
 
 /// What came of the order, in words.

@@ -144,6 +144,14 @@ pub(super) fn render(
     let Viewer { product, sale, language, texts } = viewer;
     let mut fields = fields_of_all(thread, language, texts);
     fill_card(&mut fields, card, texts, language);
+    if let Some(seconds) = card.refresh {
+        // Named, since this may be the answer to a form, whose address cannot be loaded.
+        let to = escape(&address(product, language));
+        fields.push((
+            "refresh",
+            format!(r#"<meta http-equiv="refresh" content="{seconds}; url={to}">"#),
+        ));
+    }
     fields.push(("product", product.to_string()));
     fields.push(("mode", mode.to_owned()));
     fields.push(("stock", sale.stock.to_owned()));
@@ -180,8 +188,6 @@ fn fields_of_all(
 }
 
 fn fill_card(fields: &mut Vec<(&'static str, String)>, card: &Card, texts: &Texts, lang: &str) {
-    let refresh =
-        card.refresh.map(|seconds| format!(r#"<meta http-equiv="refresh" content="{seconds}">"#));
     let note = match (card.about, card.refresh) {
         ("loading", None) => {
             let note = escape(text(texts, "noscript"));
@@ -216,7 +222,6 @@ fn fill_card(fields: &mut Vec<(&'static str, String)>, card: &Card, texts: &Text
         ("action", card.form.as_ref().map(|form| action(form, texts, lang)).unwrap_or_default()),
         ("facts", facts),
         ("note", note),
-        ("refresh", refresh.unwrap_or_default()),
         ("ticket", escape(&ticket.unwrap_or_default())),
     ]);
 }
@@ -229,6 +234,11 @@ fn action((to, button, fields): &Form, texts: &Texts, language: &str) -> String 
     }
     let _ = write!(form, "<button>{}</button></form>", escape(text(texts, button)));
     form
+}
+
+/// Where the room of a product is, in a language.
+pub(super) fn address(product: &ProductId, language: &str) -> String {
+    format!("{}&lang={language}", super::url(product))
 }
 
 fn links(thread: &PublicThread, product: &ProductId, spoken: &str) -> String {
@@ -245,14 +255,12 @@ fn links(thread: &PublicThread, product: &ProductId, spoken: &str) -> String {
             "pt" => "Português",
             other => other,
         });
+        let to = escape(&address(product, language));
         let language = escape(language);
         let _ = if language == spoken {
             write!(links, r#"<strong lang="{language}">{name}</strong>"#)
         } else {
-            write!(
-                links,
-                r#"<a href="/waiting-room?product={product}&amp;lang={language}" lang="{language}" hreflang="{language}">{name}</a>"#
-            )
+            write!(links, r#"<a href="{to}" lang="{language}" hreflang="{language}">{name}</a>"#)
         };
     }
     links

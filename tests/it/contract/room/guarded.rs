@@ -117,6 +117,28 @@ fn a_solution_that_comes_with_a_form_is_held_against_the_service() {
 }
 
 #[test]
+fn a_browser_without_scripts_is_told_in_its_own_words_why_its_form_is_refused() {
+    let gate = scored(crate::challenge::STRICT);
+    gate.init("lamp", 5);
+    let (browser, token) = admitted_by_form(&gate, &Shopper::new(&gate, "alice"));
+    let pressed = |language: &str| {
+        let body = format!("product=lamp&token={token}&lang={language}");
+        let draft = Draft::new("POST", "/waiting-room/buy", &body)
+            .set("content-type", "application/x-www-form-urlencoded")
+            .set("sec-fetch-site", "same-origin")
+            .set("sec-fetch-mode", "navigate")
+            .set("cookie", &browser.cookie);
+        gate.send(&draft)
+    };
+    let asked = pressed("en");
+    assert_eq!(asked.status, 403);
+    assert_eq!(asked.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(asked.text().contains("This order needs a script"), "{}", asked.text());
+    assert!(pressed("de").text().contains("Diese Bestellung braucht ein Skript"));
+    assert_eq!(gate.product("lamp")["sold"], 0);
+}
+
+#[test]
 fn a_form_that_is_asked_for_a_challenge_needs_its_own() {
     let gate = scored(crate::challenge::STRICT);
     gate.init("lamp", 5);

@@ -10,10 +10,13 @@
 
 use std::cell::RefCell;
 use std::num::NonZeroU128;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName};
+use pin_project_lite::pin_project;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -229,13 +232,27 @@ pub struct Scope {
 
 impl Scope {
     /// Runs the request's future; whatever it logs, and each of its steps, is the request's.
-    pub async fn run<F: Future>(mut self, future: F) -> F::Output {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(move |context| {
-            let _entered = Entered::new(&mut self);
-            future.as_mut().poll(context)
-        })
-        .await
+    pub fn run<F: Future>(self, future: F) -> Scoped<F> {
+        Scoped { scope: self, future }
+    }
+}
+
+pin_project! {
+    /// See [`Scope::run`].
+    pub struct Scoped<F> {
+        scope: Scope,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = Entered::new(this.scope);
+        this.future.poll(context)
     }
 }
 

@@ -67,7 +67,7 @@ pub async fn settle(
         Proof::ToService => {
             let solution = thread.shared.guard.solution(&received.view());
             let fault = match &thread.shared.siteverify {
-                Some(service) => match service.verify(solution).await {
+                Some(service) => match Box::pin(service.verify(solution)).await {
                     Verified::Solved => None,
                     Verified::Refused => Some(Fault::RefusedByService),
                     Verified::Failed => Some(Fault::ServiceFailed),

@@ -81,7 +81,7 @@ async fn attempt(
         Answer::OverRate { retry_after_us } => {
             over_rate(thread, received, &attempt, retry_after_us)
         }
-        Answer::Closed => closed(thread, &attempt).await,
+        Answer::Closed => Box::pin(closed(thread, &attempt)).await,
         answer => {
             if matches!(&answer, Answer::Duplicate(d) if d.reason == DuplicateReason::SameKey) {
                 trail::note(thread, received, RefusalKind::Repeated, "");

@@ -174,7 +174,8 @@ pub async fn settled(thread: &PublicThread, attempt: &Attempt, answer: &Answer) 
         && rooms.doors().has_room(&attempt.product)
         && let Some(sale) = sale(&thread.shared, &attempt.product)
     {
-        rooms.spend(thread.node.gate(), &attempt.product, &attempt.buyer, sale.stock()).await;
+        let gate = thread.node.gate();
+        Box::pin(rooms.spend(gate, &attempt.product, &attempt.buyer, sale.stock())).await;
     }
 }
 

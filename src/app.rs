@@ -162,7 +162,7 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let audit = trail(&config, &clock, &log)?;
     let evidence = evidence::evidence(&config, &clock, &identity)?;
     let retention = retention(&config, &clock, &log, &audit, erased_again)?;
-    let room = Arc::new(Service::new(&config.room, identity.clone(), guard.doors().clone())?);
+    let room = Arc::new(Service::new(&config, identity.clone(), guard.doors().clone())?);
     let threads = match config.http.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,

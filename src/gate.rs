@@ -104,6 +104,15 @@ impl GateHandle {
         }
     }
 
+    /// This thread's way to Redis, if the gate is there.
+    #[cfg(feature = "distributed")]
+    pub fn redis(&self) -> Option<&redis::RedisHandle> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(handle) => Some(handle),
+        }
+    }
+
     /// Gives back a place whose proposal was never sent.
     pub fn release(&self, product: &ProductId, buyer: &BuyerRef) {
         match self {

@@ -10,6 +10,7 @@
 //! place_order                     an attempt's way: state, gate, log, answer
 //! guard/  incident                who, intact, not too fast, not a bot; reports that prove themselves
 //! evidence/                       who did what at `POST /order` lately, for a day
+//! lobby/                          the waiting rooms of a node: in its memory, or in Redis
 //! audit/  gate/  log/  ledger/    the trail of what was refused and changed; each a closed enum over its leaves
 //! room/                           waiting rooms: tickets, a draw that can be checked, queues
 //! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
@@ -37,6 +38,7 @@ pub mod incident;
 pub mod keys;
 pub mod ledger;
 pub mod load;
+pub mod lobby;
 pub mod log;
 pub mod place_order;
 pub mod receipt;

@@ -4,7 +4,8 @@
 //! - [`draw`]: the order of those who came before the opening, which anyone can check; [`permutation`] and
 //!   [`merkle`] are its parts;
 //! - [`queue`]: the state machine of one product's room;
-//! - [`rooms`]: the rooms of a node, and [`Doors`]: which products can be bought by way of a room alone.
+//! - [`rooms`]: the rooms of a node that is alone, and [`Doors`]: which products can be bought by way of a room alone.
+//!   Those of many nodes are in [`crate::lobby`], with the same tickets and the same draw.
 //!
 //! Pure: time and randomness are arguments, and nothing here waits. A room decides who may try to buy and when;
 //! what is sold is the log's business, as without one.
@@ -15,6 +16,7 @@ pub mod merkle;
 pub mod permutation;
 pub mod queue;
 pub mod rooms;
+pub mod speed;
 pub mod ticket;
 
 pub use doors::Doors;

@@ -80,12 +80,6 @@ pub(super) fn check(found: &mut Found, config: &Config) {
         let what = format!("`{product}` is no product id");
         found.error("room.products", what, "write ids of ^[a-z0-9-]{1,50}$, or *");
     }
-    if !room.products.is_empty() && config.is_distributed() {
-        let mend = "leave it empty, or sell on one node with the embedded store";
-        let what =
-            "is set, but waiting rooms are of one node so far: many nodes would each keep a queue";
-        found.error("room.products", what, mend);
-    }
     if room.absent_seconds < 2 * room.poll_seconds {
         let what = format!("is {}, less than two signs of life", room.absent_seconds);
         found.warn("room.absent_seconds", what, "choose at least twice room.poll_seconds");

@@ -11,7 +11,7 @@
 //! - What is forged, stale or lost in Redis costs proposals that the log refuses, or asks buyers to try again.
 //!
 //! Each serving thread has a connection of its own (`handle.rs`). The keys are in `calls.rs`, the functions
-//! in `flux_gate.lua`, their loading, which is the worker's alone, in `library.rs`.
+//! in `flux_gate.lua` and, for waiting rooms, `room.lua`, their loading, which is the worker's alone, in `library.rs`.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -46,11 +46,11 @@ pub mod library;
 mod product;
 pub mod rights;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use connect::EndpointError;
 pub use counters::Counts;
-pub use handle::RedisHandle;
+pub use handle::{NotCalled, RedisHandle};
 pub use library::{LibraryKeeper, load_library};
 
 /// How to reach Redis, and the rates that hold over all nodes.

@@ -54,6 +54,7 @@ pub enum Code {
     TicketSpent,
     NotYourTurn,
     RoomFull,
+    RoomUnavailable,
     NoRoom,
     ToRoom,
     SeeOther,
@@ -153,6 +154,7 @@ impl Code {
             TicketSpent,
             NotYourTurn,
             RoomFull,
+            RoomUnavailable,
             NoRoom,
             ToRoom,
             SeeOther,
@@ -243,6 +245,9 @@ impl Code {
             Self::TicketSpent => (S::CONFLICT, "ticket_spent", "Ticket used up", Never),
             Self::NotYourTurn => (S::CONFLICT, "not_your_turn", "Not your turn yet", After),
             Self::RoomFull => (S::SERVICE_UNAVAILABLE, "room_full", "Waiting room full", After),
+            Self::RoomUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "room_unavailable", "Waiting room unavailable", After)
+            }
             Self::NoRoom => (S::NOT_FOUND, "no_room", "No waiting room", Never),
             Self::ToRoom => (S::FOUND, "to_room", "To the waiting room", Never),
             Self::SeeOther => (S::SEE_OTHER, "see_other", "See other", Never),

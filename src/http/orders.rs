@@ -76,7 +76,7 @@ async fn attempt(
         trace::note("flux_gate.product", || trace::span::Value::Id(attempt.product.to_string()));
         trace::note("flux_gate.order_id", || trace::span::Value::Id(attempt.order_id.to_string()));
     }
-    room::settled(thread, &attempt, &answer);
+    room::settled(thread, &attempt, &answer).await;
     let coded = match answer {
         Answer::OverRate { retry_after_us } => {
             over_rate(thread, received, &attempt, retry_after_us)

@@ -4,8 +4,8 @@
 //! - [`events`]: server-sent events, one frame for all who look at a product;
 //! - [`page`]: the page and its files; [`form`]: the same for browsers without scripts; [`look`]: texts and brand.
 //!
-//! A room is asked for a product that there is and that has one ([`Doors`]); its queue lives in this node's memory,
-//! so rooms are of one node: the configuration refuses them with the stores of many.
+//! A room is asked for a product that there is and that has one ([`Doors`]); its queue is in the [`Lobby`]: in this
+//! node's memory, or in Redis, for all nodes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,9 @@ use super::reply::{self, Coded};
 use super::shared::Shared;
 use crate::config;
 use crate::keys::IdentityKeys;
+use crate::lobby::{Lobby, Stock};
 use crate::place_order::{Answer, Attempt};
-use crate::room::{Doors, Rooms, Supply};
+use crate::room::{Doors, Supply};
 use crate::sale::{ProductId, SaleState, SaleStatus};
 
 pub mod calls;
@@ -43,7 +44,7 @@ static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// The waiting rooms of a node.
 pub struct Service {
     /// The queues.
-    pub rooms: Rooms,
+    pub rooms: Lobby,
     /// Who looks.
     pub hub: events::Hub,
     /// How the page looks.
@@ -57,12 +58,14 @@ impl Service {
     /// # Errors
     /// If the texts or the logo cannot be used.
     pub fn new(
-        config: &config::room::Room,
+        config: &config::Config,
         identity: Arc<IdentityKeys>,
         doors: Arc<Doors>,
     ) -> Result<Self, LookError> {
+        let rooms = Lobby::new(config, identity, doors);
+        let config = &config.room;
         Ok(Self {
-            rooms: Rooms::new(config, identity, doors),
+            rooms,
             hub: events::Hub::new(config.viewers_max, config.viewers_per_ip_max),
             look: Look::load(config)?,
             poll_seconds: config.poll_seconds,
@@ -83,14 +86,14 @@ pub async fn route(
     rest: &[&str],
 ) -> Coded {
     match (method, rest) {
-        ("GET", []) => page::show(thread, received).not_stored(),
-        ("POST", ["ticket"]) => calls::ticket(thread, received).not_stored(),
-        ("GET", ["state"]) => calls::state(thread, received).not_stored(),
-        ("POST", ["admission"]) => calls::admission(thread, received).not_stored(),
+        ("GET", []) => page::show(thread, received).await.not_stored(),
+        ("POST", ["ticket"]) => calls::ticket(thread, received).await.not_stored(),
+        ("GET", ["state"]) => calls::state(thread, received).await.not_stored(),
+        ("POST", ["admission"]) => calls::admission(thread, received).await.not_stored(),
         ("GET", ["events"]) => events::stream(thread, received),
         ("GET", ["draw"]) => calls::draw(thread, received).not_stored(),
         ("GET", ["entrants"]) => calls::entrants(thread, received).not_stored(),
-        ("POST", ["enter"]) => form::enter(thread, received).not_stored(),
+        ("POST", ["enter"]) => form::enter(thread, received).await.not_stored(),
         ("POST", ["buy"]) => form::buy(thread, received).await.not_stored(),
         (_, ["ticket" | "admission" | "enter" | "buy"]) => other_method(thread, "POST"),
         ("GET", [file]) => match thread.shared.room.look.file(file) {
@@ -129,10 +132,18 @@ fn anyone(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
 pub struct Sale {
     /// For the queue.
     pub supply: Supply,
+    /// As of which offset of its log.
+    pub offset: u64,
     /// For shoppers: `open`, `low`, `sold_out`, `not_open`, `paused` or `closed`.
     pub stock: &'static str,
     /// When it opens, Unix milliseconds.
     pub opens_at_ms: u64,
+}
+
+impl Sale {
+    fn stock(&self) -> Stock {
+        Stock { supply: self.supply, offset: self.offset }
+    }
 }
 
 /// How this sale stands; `None` if there is none.
@@ -149,17 +160,21 @@ fn sale_of(state: &SaleState, now_ms: u64) -> Sale {
             selling: status == SaleStatus::Open,
             units_left: state.remaining(),
         },
+        offset: state.applied_offset(),
         stock: super::products::status(state, now_ms),
         opens_at_ms: state.terms().opens_at_ms,
     }
 }
 
 /// Notes what came of an attempt: an order, or that the buyer can have none, uses an admission up.
-pub fn settled(thread: &PublicThread, attempt: &Attempt, answer: &Answer) {
+pub async fn settled(thread: &PublicThread, attempt: &Attempt, answer: &Answer) {
     let rooms = &thread.shared.room.rooms;
     let used = matches!(answer, Answer::Accepted | Answer::Duplicate(_) | Answer::LimitReached);
-    if used && rooms.doors().has_room(&attempt.product) {
-        rooms.spend(&attempt.product, &attempt.buyer);
+    if used
+        && rooms.doors().has_room(&attempt.product)
+        && let Some(sale) = sale(&thread.shared, &attempt.product)
+    {
+        rooms.spend(thread.node.gate(), &attempt.product, &attempt.buyer, sale.stock()).await;
     }
 }
 
@@ -182,6 +197,7 @@ pub fn redirect(code: Code, to: &str) -> Coded {
 
 /// Lets shoppers in and tells those who look, until the program stops.
 pub async fn run(shared: Arc<Shared>) {
+    let gate = shared.gate.handle();
     let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for tick in 0_u64.. {
@@ -189,8 +205,12 @@ pub async fn run(shared: Arc<Shared>) {
         if shared.is_stopping() {
             return shared.room.hub.close();
         }
-        let supply = |product: &ProductId| sale(&shared, product).map(|sale| sale.supply);
-        shared.room.rooms.tick(shared.log_time().likely_ms, supply);
+        let stock = |product: &ProductId| sale(&shared, product).map(|sale| sale.stock());
+        let now_ms = shared.log_time().likely_ms;
+        // Whether somebody has entered a room at another node is looked up once a second.
+        let all = tick.is_multiple_of(FRAME_TICKS) && shared.config.is_distributed();
+        let all = if all { shared.applied().products() } else { Vec::new() };
+        shared.room.rooms.tick(&gate, now_ms, all.into_iter(), stock).await;
         if tick.is_multiple_of(FRAME_TICKS) {
             events::send(&shared);
         }

@@ -51,6 +51,11 @@ impl Node {
         &self.applied
     }
 
+    /// The way to the gate.
+    pub fn gate(&self) -> &GateHandle {
+        &self.gate
+    }
+
     /// The way to the log.
     pub fn log(&self) -> &LogHandle {
         &self.log

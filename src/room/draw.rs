@@ -69,6 +69,38 @@ pub struct Proof {
     pub path: Vec<String>,
 }
 
+impl Draw {
+    /// What is published: before the opening the commitment; once they are `fixed` the number and the root of those who
+    /// are drawn; once it is `drawn` the seed.
+    pub fn published(
+        product: &ProductId,
+        seed: &[u8; 32],
+        source: &str,
+        fixed: Option<(u32, Digest)>,
+        public_value: Option<String>,
+        drawn: bool,
+    ) -> Self {
+        Self {
+            product_id: *product,
+            commitment: hex::encode(commitment(product, seed, source)),
+            public_value_source: source.to_owned(),
+            entrants: fixed.map(|(entrants, _)| entrants),
+            root: fixed.map(|(_, root)| hex::encode(root)),
+            public_value,
+            seed: drawn.then(|| hex::encode(seed)),
+        }
+    }
+}
+
+impl Proof {
+    /// That of the leaf with this number; `None` if there is none.
+    pub fn of(tree: &Tree, number: u32) -> Option<Self> {
+        let leaf = hex::encode(tree.leaves().get(number as usize)?);
+        let path = tree.path(number)?.iter().map(hex::encode).collect();
+        Some(Self { number, leaf, path })
+    }
+}
+
 /// What fixes the seed: made before anybody enters.
 pub fn commitment(product: &ProductId, seed: &[u8; 32], source: &str) -> Digest {
     hash(&message(COMMITMENT_PURPOSE, &[product.as_str().as_bytes(), seed, source.as_bytes()]))

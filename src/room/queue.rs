@@ -20,6 +20,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::permutation::Permutation;
+use super::speed::Speed;
+use crate::config;
 use crate::sale::BuyerRef;
 
 /// How long an admission is counted after it has ended, in milliseconds: an order that was sent at the last moment
@@ -27,8 +29,6 @@ use crate::sale::BuyerRef;
 pub const LAPSE_GRACE_MS: u64 = 2_000;
 /// Times of a place are kept in steps of this, in milliseconds.
 const STEP_MS: u64 = 100;
-/// Over how long the speed of the queue is measured, in milliseconds.
-const SPEED_WINDOW_MS: u64 = 2_000;
 
 /// By which rules a queue is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,19 @@ pub struct Terms {
     pub absent_ms: u64,
     /// Places that are kept at once.
     pub waiting_max: usize,
+}
+
+impl Terms {
+    /// Those of the configuration.
+    pub fn of(config: &config::room::Room) -> Self {
+        Self {
+            rate_per_second: config.admit_per_second,
+            surplus: config.surplus_units,
+            admission_ms: config.admission_seconds.saturating_mul(1_000),
+            absent_ms: config.absent_seconds.saturating_mul(1_000),
+            waiting_max: config.waiting_max,
+        }
+    }
 }
 
 /// How the sale stands.
@@ -151,15 +164,6 @@ pub struct Queue {
     credit_milli: u64,
     credited_ms: u64,
     speed: Speed,
-}
-
-/// How fast places are served.
-#[derive(Debug, Clone, Copy, Default)]
-struct Speed {
-    since_ms: u64,
-    head: u32,
-    /// Places of 1,000 seconds; absent before the first window is over.
-    per_1000_s: Option<u64>,
 }
 
 impl Queue {
@@ -281,11 +285,7 @@ impl Queue {
 
     /// About how long somebody waits who has that many places before them, in seconds; `None` while nothing moves.
     pub fn wait_seconds(&self, ahead: u32) -> Option<u64> {
-        let configured = u64::from(self.terms.rate_per_second) * 1_000;
-        match self.speed.per_1000_s.unwrap_or(configured) {
-            0 => None,
-            speed => Some((u64::from(ahead) * 1_000).div_ceil(speed)),
-        }
+        self.speed.wait_seconds(ahead, self.terms.rate_per_second)
     }
 
     /// The opening has come: those who are here are the early ones.
@@ -302,7 +302,7 @@ impl Queue {
         if self.phase == Phase::Sealed {
             self.phase = Phase::Serving(permutation);
             self.credited_ms = now_ms;
-            self.speed = Speed { since_ms: now_ms, ..Speed::default() };
+            self.speed = Speed::since(now_ms);
         }
     }
 
@@ -324,7 +324,7 @@ impl Queue {
             }
         }
         self.free();
-        self.measure(now_ms);
+        self.speed.measure(now_ms, self.head, self.places());
         let_in
     }
 
@@ -412,20 +412,6 @@ impl Queue {
                 self.forget(&slot.buyer, number);
             }
         }
-    }
-
-    fn measure(&mut self, now_ms: u64) {
-        let elapsed_ms = now_ms.saturating_sub(self.speed.since_ms);
-        if elapsed_ms < SPEED_WINDOW_MS {
-            return;
-        }
-        let now = u64::from(self.head - self.speed.head) * 1_000_000 / elapsed_ms;
-        // An average that forgets: a window counts for a quarter.
-        let per_1000_s = self.speed.per_1000_s.map_or(now, |before| (3 * before + now) / 4);
-        // While nobody waits nothing is learnt.
-        let idle = self.head == self.places() && self.head == self.speed.head;
-        let per_1000_s = if idle { self.speed.per_1000_s } else { Some(per_1000_s) };
-        self.speed = Speed { since_ms: now_ms, head: self.head, per_1000_s };
     }
 
     fn place(&self, number: u32) -> Option<u32> {

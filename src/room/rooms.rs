@@ -60,6 +60,20 @@ pub struct View {
     pub wait_seconds: Option<u64>,
 }
 
+impl View {
+    /// That of a room which nobody has entered.
+    pub fn empty(opened: bool) -> Self {
+        Self {
+            phase: if opened { "serving" } else { "arriving" },
+            head: 0,
+            places: 0,
+            admitted: 0,
+            admitted_total: 0,
+            wait_seconds: Some(0),
+        }
+    }
+}
+
 /// How it stands with one ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -119,15 +133,9 @@ impl Room {
     fn draw(&self) -> Draw {
         let fixed = *self.queue.phase() != Phase::Arriving;
         let drawn = matches!(self.queue.phase(), Phase::Serving(_));
-        Draw {
-            product_id: self.product,
-            commitment: hex::encode(draw::commitment(&self.product, &self.seed, &self.source)),
-            public_value_source: self.source.clone(),
-            entrants: fixed.then(|| self.tree.leaves().len() as u32),
-            root: fixed.then(|| hex::encode(self.tree.root())),
-            public_value: self.public_value.clone(),
-            seed: drawn.then(|| hex::encode(self.seed)),
-        }
+        let fixed = fixed.then(|| (self.tree.leaves().len() as u32, self.tree.root()));
+        let value = self.public_value.clone();
+        Draw::published(&self.product, &self.seed, &self.source, fixed, value, drawn)
     }
 
     fn view(&self) -> View {
@@ -156,13 +164,7 @@ impl Rooms {
     ) -> Self {
         Self {
             doors,
-            terms: Terms {
-                rate_per_second: config.admit_per_second,
-                surplus: config.surplus_units,
-                admission_ms: config.admission_seconds.saturating_mul(1_000),
-                absent_ms: config.absent_seconds.saturating_mul(1_000),
-                waiting_max: config.waiting_max,
-            },
+            terms: Terms::of(config),
             source: config.public_value_source.clone(),
             key: TicketKey::new(identity.ticket_key()),
             identity,
@@ -252,14 +254,7 @@ impl Rooms {
     pub fn view(&self, product: &ProductId, opened: bool) -> View {
         match self.find(product) {
             Some(room) => room.lock().view(),
-            None => View {
-                phase: if opened { "serving" } else { "arriving" },
-                head: 0,
-                places: 0,
-                admitted: 0,
-                admitted_total: 0,
-                wait_seconds: Some(0),
-            },
+            None => View::empty(opened),
         }
     }
 
@@ -276,13 +271,7 @@ impl Rooms {
     pub fn proof(&self, product: &ProductId, number: u32) -> Option<Proof> {
         let room = self.find(product)?;
         let room = room.lock();
-        let leaf = room.tree.leaves().get(number as usize)?;
-        let path = room.tree.path(number)?;
-        Some(Proof {
-            number,
-            leaf: hex::encode(leaf),
-            path: path.iter().map(hex::encode).collect(),
-        })
+        Proof::of(&room.tree, number)
     }
 
     /// The leaves of all entrants; none before they are fixed.

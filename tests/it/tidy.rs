@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["http", "worker"],
     &["place_order"],
     &["guard", "incident"],
-    &["evidence"],
+    &["evidence", "lobby"],
     &["audit", "gate", "log", "ledger", "room"],
     &["receipt", "trace", "erasures", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],

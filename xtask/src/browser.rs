@@ -1,7 +1,8 @@
 //! `cargo xtask test --only browser`: the console and the waiting room in a real browser.
 //!
 //! Playwright drives Debian's Chromium; its packages are pinned by the lock file in `tests/browser` and installed
-//! into `target/browser`, where the screenshots are kept too. Servers are real ones on temporary stores.
+//! into `target/browser`, where the screenshots are kept too. Servers are real ones on temporary stores; two more are
+//! nodes on the stores of the stack.
 
 use std::fs;
 use std::path::Path;
@@ -67,6 +68,8 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     let rooms = start("rooms", &with_rooms)?;
     // With nothing on it but what the pictures of the documentation show.
     let pictures = start("pictures", &with_rooms)?;
+    #[cfg(feature = "distributed")]
+    let nodes = crate::attack::stores::Stores::start_with(ROOM)?;
     let mut playwright = Command::new("npx");
     playwright
         .args(["--no-install", "playwright", "test"])
@@ -83,6 +86,11 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
         .env("CLIENT", CLIENTS[0].0)
         .env("CLIENT_SECRET", CLIENTS[0].1);
+    #[cfg(feature = "distributed")]
+    for (name, node) in ["NODE_ONE", "NODE_TWO"].into_iter().zip(nodes.nodes()) {
+        playwright.env(name, format!("http://{}", node.public));
+        playwright.env(format!("{name}_OPERATOR"), format!("http://{}", node.operator));
+    }
     for (role, token) in OPERATORS {
         playwright.env(format!("{}_TOKEN", role.to_uppercase()), token);
     }

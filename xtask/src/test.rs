@@ -58,7 +58,7 @@ const STEPS: &[Step] = &[
     Step::new("documentation", documentation),
     Step::new("alert rules", alert_rules),
     Step::new("packages", packages::run),
-    Step::new("browser", browser::run),
+    Step::with_services("browser", browser::run),
     Step::with_services("attacks", attacks),
     Step::new("crowd", crowd),
     Step::with_services("planted bugs", planted),

@@ -17,7 +17,7 @@
 --
 -- Any change raises VERSION (see library.rs); later versions still serve the callers of earlier ones.
 
-local VERSION = 1
+local VERSION = 2
 local PENDING_LIFETIME_US = 12000000
 local LEVEL_TTL_MS = 2000
 local UNITS_MAX = 4294967295

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{RedisError, Value};
+use redis::{Cmd, RedisError, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -25,6 +25,8 @@ use crate::sale::{BuyerRef, ProductId};
 const LATE_MAX: usize = 10_000;
 /// How long a thread without a connection waits before it tries again.
 const RECONNECT_DELAY: Duration = Duration::from_millis(250);
+/// How long a call may take that is no attempt.
+const CALL_TIMEOUT: Duration = Duration::from_millis(250);
 /// A connection on which something went wrong must answer within this, or it is given up.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -60,6 +62,20 @@ enum Failure {
     Redis(#[from] RedisError),
     #[error("Redis gave an answer that is none of ours")]
     Nonsense,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCalled {
+    /// Redis is not there, as far as is known.
+    #[error("there is no connection to Redis")]
+    Away,
+    /// It took too long.
+    #[error("Redis did not answer in time")]
+    TimedOut,
+    /// The connection broke, or Redis refuses the call.
+    #[error("{0}")]
+    Redis(#[from] RedisError),
 }
 
 impl RedisHandle {
@@ -113,9 +129,31 @@ impl RedisHandle {
         self.shared.settled(&[(*product, *buyer)]);
     }
 
+    /// Calls a function of the library that is no attempt. A failure of Redis, not one of the call, is taken as one
+    /// of an attempt would be.
+    ///
+    /// # Errors
+    /// There is no answer: what was called may have taken effect or not.
+    pub async fn call(&self, call: &Cmd) -> Result<Value, NotCalled> {
+        let mut connection = self.connection().ok_or(NotCalled::Away)?;
+        let asked = connection.req_packed_command(call);
+        let failure = match tokio::time::timeout(CALL_TIMEOUT, asked).await {
+            Ok(Ok(value)) => return Ok(value.extract_error()?),
+            // Redis itself says what is wrong with this call: it is there for others.
+            Ok(Err(error)) if error.code().is_some() => return Err(error.into()),
+            Ok(Err(error)) => Failure::Redis(error),
+            Err(_elapsed) => Failure::TimedOut,
+        };
+        self.failed(&failure);
+        Err(match failure {
+            Failure::Redis(error) => NotCalled::Redis(error),
+            _ => NotCalled::TimedOut,
+        })
+    }
+
     /// Whether this thread has a sound connection.
     #[cfg(test)]
-    pub(super) fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.link.sound.borrow().is_some()
     }
 

@@ -11,7 +11,7 @@ mod differential;
 mod faults;
 mod forged;
 mod loading;
-mod server;
+pub(crate) mod server;
 mod storm;
 mod tls;
 
@@ -81,7 +81,7 @@ impl Node {
 }
 
 /// Waits for a condition that must come about.
-async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < AT_MOST, "not within {AT_MOST:?}: {what}");
@@ -90,7 +90,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Runs a test as a serving thread runs.
-fn on_a_serving_thread<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+pub(crate) fn on_a_serving_thread<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, async { test().await });
 }

@@ -43,4 +43,11 @@ pub(super) fn register(shared: &Shared, registry: &mut Registry) {
         Unit::Bytes,
         memory,
     );
+    if let Some((forged, differ)) = room.rooms.faults() {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(forged);
+        registry.register("room_forged", "Texts in Redis that no node has written", counter);
+        let help = "Draws whose list in Redis is not the one behind the root";
+        registry.register("room_lists_differ", help, gauge(differ));
+    }
 }

@@ -18,6 +18,7 @@ use super::trail;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::http::room;
+use crate::lobby::NotGiven;
 use crate::room::draw::PUBLIC_TEXT_BYTES_MAX;
 use crate::sale::ProductId;
 
@@ -77,8 +78,8 @@ pub async fn switch(
     answer(async {
         let product = product(&operator, &id)?;
         let SwitchRoom { active } = parse(&body)?;
-        if active && operator.shared.config.is_distributed() {
-            let detail = "waiting rooms are of one node so far: many nodes would each keep a queue";
+        if operator.shared.config.is_distributed() {
+            let detail = "on many nodes a room is switched for all of them: by room.products of their configuration";
             return Err(reply::problem_because(Code::Conflict, detail));
         }
         note(&operator, &caller, &product, json!({ "active": active })).await?;
@@ -107,9 +108,13 @@ pub async fn public_value(
         }
         note(&operator, &caller, &product, json!({ "public_value": value })).await?;
         let rooms = &operator.shared.room.rooms;
-        rooms
-            .set_public_value(&product, value)
-            .map_err(|why| reply::problem_because(Code::Conflict, &why.to_string()))?;
+        let given = rooms.set_public_value(&product, value).await;
+        given.map_err(|why| match why {
+            NotGiven::NotTaken(why) => reply::problem_because(Code::Conflict, &why.to_string()),
+            NotGiven::Unavailable(why) => {
+                reply::problem_because(Code::RoomUnavailable, &why.to_string())
+            }
+        })?;
         Ok(reply::json_value(Code::Ok, &rooms.draw(&product)))
     })
     .await

@@ -16,6 +16,7 @@ use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
 use crate::http::{refused, trail};
+use crate::lobby::{NotEntered, Unavailable};
 use crate::room::draw::{Draw, Proof};
 use crate::room::rooms::Seen;
 use crate::room::{Standing, Ticket};
@@ -25,6 +26,8 @@ pub static X_QUEUE_TICKET: HeaderName = HeaderName::from_static("x-queue-ticket"
 
 /// When a full room is asked again, in microseconds.
 const FULL_RETRY_US: u64 = 5_000_000;
+/// The same of one that cannot be asked at this moment.
+const AWAY_RETRY_US: u64 = 2_000_000;
 
 /// `POST /waiting-room/ticket`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -128,18 +131,20 @@ struct RoomQuery {
 }
 
 /// `POST /waiting-room/ticket`: a place, the same for whoever asks again.
-pub fn ticket(thread: &PublicThread, received: &Received<'_>) -> Coded {
-    let given = signed(thread, received).and_then(|shopper| {
+pub async fn ticket(thread: &PublicThread, received: &Received<'_>) -> Coded {
+    let asked = signed(thread, received).and_then(|shopper| {
         let form =
             r#"the body must be {"productId": "…"}, with "ticket" for one whose place is over"#;
         let AskTicket { product_id, ticket } = body(received, form)?;
-        let (product, sale) = product(thread, &product_id)?;
         let had = ticket.and_then(|text| thread.shared.room.rooms.key().verify(&text));
-        let ticket = enter(thread, received, &shopper, product, sale, had)?;
-        Ok((shopper, ticket))
+        Ok((shopper, product(thread, &product_id)?, had))
     });
-    let (shopper, ticket) = match given {
-        Ok(given) => given,
+    let (shopper, (product, sale), had) = match asked {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal,
+    };
+    let ticket = match enter(thread, received, &shopper, product, sale, had).await {
+        Ok(ticket) => ticket,
         Err(refusal) => return refusal,
     };
     let room = &thread.shared.room;
@@ -158,7 +163,7 @@ pub fn ticket(thread: &PublicThread, received: &Received<'_>) -> Coded {
 }
 
 /// A place for this shopper: the one they have, or the next.
-pub(super) fn enter(
+pub(super) async fn enter(
     thread: &PublicThread,
     received: &Received<'_>,
     shopper: &Shopper,
@@ -173,16 +178,50 @@ pub(super) fn enter(
     };
     if shopper.expired && !had.as_ref().is_some_and(own) {
         // A pass whose time is over is good for a place that is there, or was, not for a first one.
-        let ticket = rooms.of_buyer(&product, &shopper.buyer, shopper.pass_id.0);
-        return ticket.filter(|ticket| is_live(rooms.poll(ticket, now_ms).standing)).ok_or_else(
-            || {
-                let why = Refusal::Unauthenticated("The session pass has expired.");
-                refused::answer(thread, received, &Refused { refusal: why, rate: shopper.rate })
-            },
-        );
+        let found = of_shopper(thread, &product, shopper).await?;
+        if let Some(ticket) = found
+            && is_live(poll(thread, &ticket).await?.standing)
+        {
+            return Ok(ticket);
+        }
+        let why = Refusal::Unauthenticated("The session pass has expired.");
+        return Err(refused::answer(
+            thread,
+            received,
+            &Refused { refusal: why, rate: shopper.rate },
+        ));
     }
-    let entered = rooms.enter(product, shopper.buyer, shopper.pass_id.0, now_ms, sale.supply);
-    entered.map_err(|_full| thread.prepared.problem(Code::RoomFull).retry_after_us(FULL_RETRY_US))
+    let who = (product, shopper.buyer, shopper.pass_id.0);
+    let entered = rooms.enter(thread.node.gate(), who, now_ms, sale.supply).await;
+    entered.map_err(|why| match why {
+        NotEntered::Full(_) => {
+            thread.prepared.problem(Code::RoomFull).retry_after_us(FULL_RETRY_US)
+        }
+        NotEntered::Unavailable(_) => unavailable(thread),
+    })
+}
+
+/// This shopper's latest ticket.
+pub(super) async fn of_shopper(
+    thread: &PublicThread,
+    product: &crate::sale::ProductId,
+    shopper: &Shopper,
+) -> Result<Option<Ticket>, Coded> {
+    let (rooms, gate) = (&thread.shared.room.rooms, thread.node.gate());
+    let found = rooms.of_buyer(gate, product, &shopper.buyer, shopper.pass_id.0).await;
+    found.map_err(|_| unavailable(thread))
+}
+
+/// How it stands with a ticket, whose holder is heard of by it.
+pub(super) async fn poll(thread: &PublicThread, ticket: &Ticket) -> Result<Seen, Coded> {
+    let now_ms = thread.shared.log_time().likely_ms;
+    let seen = thread.shared.room.rooms.poll(thread.node.gate(), ticket, now_ms).await;
+    seen.map_err(|_| unavailable(thread))
+}
+
+/// The queue is where this node cannot ask it. Whoever waits keeps their place.
+pub(super) fn unavailable(thread: &PublicThread) -> Coded {
+    thread.prepared.problem(Code::RoomUnavailable).retry_after_us(AWAY_RETRY_US)
 }
 
 fn is_live(standing: Standing) -> bool {
@@ -190,7 +229,7 @@ fn is_live(standing: Standing) -> bool {
 }
 
 /// `GET /waiting-room/state`: how the room stands, and the ticket in `x-queue-ticket`, which is a sign of life.
-pub fn state(thread: &PublicThread, received: &Received<'_>) -> Coded {
+pub async fn state(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let shown = received.headers().get(&X_QUEUE_TICKET);
     let key = thread.shared.room.rooms.key();
     let ticket = shown.map(|text| text.to_str().ok().and_then(|text| key.verify(text)));
@@ -210,8 +249,13 @@ pub fn state(thread: &PublicThread, received: &Received<'_>) -> Coded {
         Some(Some(ticket)) if ticket.product == product => Some(ticket),
         Some(_) => return bad_ticket(thread, received, "forged, or of another product"),
     };
-    let rooms = &thread.shared.room.rooms;
-    let seen = ticket.map(|ticket| rooms.poll(&ticket, thread.shared.log_time().likely_ms));
+    let seen = match ticket {
+        None => None,
+        Some(ticket) => match poll(thread, &ticket).await {
+            Ok(seen) => Some(seen),
+            Err(away) => return away,
+        },
+    };
     let coded = reply::json_value(Code::Ok, &room_state(thread, &product, sale, seen));
     thread.prepared.with_rate(coded, rate.as_ref())
 }
@@ -261,7 +305,7 @@ fn word(standing: Standing) -> &'static str {
 
 /// `POST /waiting-room/admission`: whose turn it is gets the pass that admits to the sale. Who asks again within
 /// its time, because an answer was lost, gets another that ends when the first does.
-pub fn admission(thread: &PublicThread, received: &Received<'_>) -> Coded {
+pub async fn admission(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let asked = signed(thread, received).and_then(|shopper| {
         let AskAdmission { ticket } = body(received, r#"the body must be {"ticket": "…"}"#)?;
         Ok((shopper, ticket))
@@ -280,8 +324,12 @@ pub fn admission(thread: &PublicThread, received: &Received<'_>) -> Coded {
     if shopper.expired && ticket.pass_id != shopper.pass_id.0 {
         return bad_ticket(thread, received, "of another pass, and this one has expired");
     }
+    let seen = match poll(thread, &ticket).await {
+        Ok(seen) => seen,
+        Err(away) => return away,
+    };
     let now = thread.now();
-    let coded = match rooms.poll(&ticket, thread.shared.log_time().likely_ms).standing {
+    let coded = match seen.standing {
         Standing::Admitted { until_ms } => {
             let random = thread.shared.random_16();
             let admitted =
@@ -324,8 +372,12 @@ pub fn draw(thread: &PublicThread, received: &Received<'_>) -> Coded {
     match asked {
         Ok((product, number)) => {
             let rooms = &thread.shared.room.rooms;
-            let proof = number.and_then(|number| rooms.proof(&product, number));
-            reply::json_value(Code::Ok, &DrawShown { draw: rooms.draw(&product), proof })
+            match number.map_or(Ok(None), |number| rooms.proof(&product, number)) {
+                Ok(proof) => {
+                    reply::json_value(Code::Ok, &DrawShown { draw: rooms.draw(&product), proof })
+                }
+                Err(Unavailable) => no_list(),
+            }
         }
         Err(refusal) => refusal,
     }
@@ -338,7 +390,7 @@ pub fn entrants(thread: &PublicThread, received: &Received<'_>) -> Coded {
         .and_then(|query| product(thread, &query.product));
     match asked {
         Ok((product, _)) => {
-            let leaves = thread.shared.room.rooms.entrants(&product);
+            let Ok(leaves) = thread.shared.room.rooms.entrants(&product) else { return no_list() };
             let mut text = String::with_capacity(leaves.len() * 65);
             for leaf in leaves {
                 text.push_str(&hex::encode(leaf));
@@ -349,6 +401,12 @@ pub fn entrants(thread: &PublicThread, received: &Received<'_>) -> Coded {
         }
         Err(refusal) => refusal,
     }
+}
+
+/// This node shows no list but the one behind the published root.
+fn no_list() -> Coded {
+    let why = "this node does not have the list behind the published root: ask again, or another";
+    reply::problem_because(Code::RoomUnavailable, why).retry_after_us(AWAY_RETRY_US)
 }
 
 fn signed(thread: &PublicThread, received: &Received<'_>) -> Result<Shopper, Coded> {

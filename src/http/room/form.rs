@@ -22,6 +22,7 @@ use crate::http::reply::{self, Coded};
 use crate::http::sighting::Watch;
 use crate::http::{challenge, orders, refused};
 use crate::place_order::{Answer, Attempt, place_order};
+use crate::room::rooms::Seen;
 use crate::room::{Standing, Ticket};
 use crate::sale::{IdempotencyKey, OrderId};
 
@@ -74,7 +75,7 @@ pub(super) fn shopper(
 
 /// `POST /waiting-room/enter` with the fields `product`, `pass` and `lang`: takes a place and remembers the pass as a
 /// cookie. Without `pass`, which then is the cookie's, it is this page's own form alone.
-pub fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
+pub async fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let Some(fields) = fields::<Enter>(received) else { return no_form() };
     let pass = match &fields.pass {
         Some(pass) => Some(pass.as_str()),
@@ -94,7 +95,7 @@ pub fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
         let card = Card { kind: "over", about: "session", ..Card::default() };
         return render(thread, Code::Unauthorized, &viewer, "form", &card);
     };
-    match calls::enter(thread, received, &shopper, viewer.product, viewer.sale, None) {
+    match calls::enter(thread, received, &shopper, viewer.product, viewer.sale, None).await {
         Ok(_ticket) => {
             let to = format!("{}&lang={}", super::url(&viewer.product), viewer.language);
             let cookie = format!("{COOKIE_NAME}={pass}; Path=/; Secure; HttpOnly; SameSite=Lax");
@@ -105,8 +106,12 @@ pub fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
             }
         }
         Err(refusal) => {
-            let about = if refusal.code == Code::RoomFull { "full" } else { "session" };
-            let refresh = (about == "full").then_some(REFRESH_SECONDS);
+            let about = match refusal.code {
+                Code::RoomFull => "full",
+                Code::RoomUnavailable => "error",
+                _ => "session",
+            };
+            let refresh = (about != "session").then_some(REFRESH_SECONDS);
             let card = Card { about, refresh, ..Card::default() };
             render(thread, refusal.code, &viewer, "form", &card)
         }
@@ -114,11 +119,35 @@ pub fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
 }
 
 /// How it stands with who came by a form, who is heard of by it.
-pub(super) fn card(thread: &PublicThread, viewer: &Viewer<'_>, shopper: &Shopper) -> Card {
+pub(super) async fn card(thread: &PublicThread, viewer: &Viewer<'_>, shopper: &Shopper) -> Card {
+    match look(thread, viewer, shopper).await {
+        Ok((ticket, seen)) => card_of(thread, viewer, shopper, ticket, seen),
+        Err(_away) => Card { about: "error", refresh: Some(REFRESH_SECONDS), ..Card::default() },
+    }
+}
+
+/// The shopper's ticket, and how it stands with it.
+async fn look(
+    thread: &PublicThread,
+    viewer: &Viewer<'_>,
+    shopper: &Shopper,
+) -> Result<(Option<Ticket>, Option<Seen>), Coded> {
+    let Some(ticket) = calls::of_shopper(thread, &viewer.product, shopper).await? else {
+        return Ok((None, None));
+    };
+    let seen = calls::poll(thread, &ticket).await?;
+    Ok((Some(ticket), Some(seen)))
+}
+
+fn card_of(
+    thread: &PublicThread,
+    viewer: &Viewer<'_>,
+    shopper: &Shopper,
+    ticket: Option<Ticket>,
+    seen: Option<Seen>,
+) -> Card {
     let Viewer { product, sale, texts, .. } = viewer;
     let (rooms, now_ms) = (&thread.shared.room.rooms, thread.shared.log_time().likely_ms);
-    let ticket = rooms.of_buyer(product, &shopper.buyer, shopper.pass_id.0);
-    let seen = ticket.map(|ticket| rooms.poll(&ticket, now_ms));
     let of = |about| Card {
         about,
         ticket: ticket.map(|ticket| ticket.number),
@@ -196,15 +225,21 @@ pub async fn buy(thread: &PublicThread, received: &Received<'_>) -> Coded {
         return render(thread, Code::Unauthorized, &viewer, "form", &card);
     };
     let rooms = &thread.shared.room.rooms;
-    let ticket = rooms.of_buyer(&viewer.product, &shopper.buyer, shopper.pass_id.0);
+    let ticket = match calls::of_shopper(thread, &viewer.product, &shopper).await {
+        Ok(ticket) => ticket,
+        Err(away) => return away,
+    };
     let ticket = ticket.filter(|ticket| rooms.key().is_form_token(ticket, &fields.token));
     let Some(ticket) = ticket else {
         return calls::bad_ticket(thread, received, "the form is not of this ticket");
     };
-    let standing = rooms.poll(&ticket, thread.shared.log_time().likely_ms).standing;
-    if !matches!(standing, Standing::Admitted { .. }) {
+    let seen = match calls::poll(thread, &ticket).await {
+        Ok(seen) => seen,
+        Err(away) => return away,
+    };
+    if !matches!(seen.standing, Standing::Admitted { .. }) {
         // Pressed twice, too early or too late: how it stands says it.
-        let card = card(thread, &viewer, &shopper);
+        let card = card_of(thread, &viewer, &shopper, Some(ticket), Some(seen));
         let code = if card.kind == "good" { Code::Duplicate } else { Code::NotYourTurn };
         return render(thread, code, &viewer, "form", &card);
     }
@@ -247,14 +282,14 @@ async fn order(
         origin: order.origin,
     };
     let answer = place_order(&thread.node, &attempt).await;
-    super::settled(thread, &attempt, &answer);
-    let (code, card) = outcome(thread, viewer, shopper, ticket, order.order_id, &answer);
+    super::settled(thread, &attempt, &answer).await;
+    let (code, card) = outcome(thread, viewer, shopper, ticket, order.order_id, &answer).await;
     watch.answered(code);
     render(thread, code, viewer, "form", &card)
 }
 
 /// What came of the order, in words.
-fn outcome(
+async fn outcome(
     thread: &PublicThread,
     viewer: &Viewer<'_>,
     shopper: &Shopper,
@@ -275,7 +310,7 @@ fn outcome(
             (Code::Pending, Card { refresh: Some(REFRESH_SECONDS), ..over("pending") })
         }
         // Busy, paused, behind: the admission stands, and the form is there to be pressed again.
-        _ => (Code::Busy, card(thread, viewer, shopper)),
+        _ => (Code::Busy, card(thread, viewer, shopper).await),
     }
 }
 

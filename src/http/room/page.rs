@@ -74,7 +74,7 @@ struct PageQuery {
 }
 
 /// `GET /waiting-room?product=…[&lang=…]`.
-pub fn show(thread: &PublicThread, received: &Received<'_>) -> Coded {
+pub async fn show(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let query: PageQuery = serde_urlencoded::from_str(received.query()).unwrap_or_default();
     let (language, texts) = language(thread, received, query.lang.as_deref());
     let cookie = form::cookie(received.headers());
@@ -94,7 +94,7 @@ pub fn show(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let viewer = Viewer { product, sale, language, texts };
     match shopper {
         Some(shopper) => {
-            let card = form::card(thread, &viewer, &shopper);
+            let card = form::card(thread, &viewer, &shopper).await;
             render(thread, Code::Ok, &viewer, "form", &card)
         }
         None => {

@@ -22,6 +22,7 @@ mod other_keys;
 mod privacy;
 mod proxy;
 mod rolling;
+mod room;
 mod sale;
 mod secrets;
 mod stack;

@@ -69,6 +69,8 @@ pub(super) fn redis(cluster: &Cluster) -> Vec<u8> {
                   if kind == 'string' then all = all .. key .. '=' .. redis.call('GET', key) .. '\\n' \
                   elseif kind == 'zset' then all = all .. key .. '=' .. \
                   table.concat(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), ' ') .. '\\n' \
+                  elseif kind == 'hash' then all = all .. key .. '=' .. \
+                  table.concat(redis.call('HGETALL', key), ' ') .. '\\n' \
                   else all = all .. key .. ' is a ' .. kind .. '\\n' end end return all";
     let all = cluster.stack.redis("STACK_REDIS_ADMIN_URL", &["EVAL", script, "0"]);
     assert!(!all.contains(" is a "), "a kind that is not looked into: {all}");

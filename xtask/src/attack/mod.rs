@@ -23,7 +23,7 @@ mod report;
 mod servers;
 mod service;
 #[cfg(feature = "distributed")]
-mod stores;
+pub mod stores;
 mod verdict;
 
 use crate::support;

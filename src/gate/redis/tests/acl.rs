@@ -7,8 +7,8 @@ use super::*;
 
 /// What `deploy/redis/users.acl` grants, for a tree without it.
 const RULES: [&str; 2] = [
-    "user api on >PASSWORD resetkeys ~product:* ~rate:* resetchannels -@all +fcall +time +get +set +pttl \
-     +decr +zadd +zmscore +zrem +zcard +zremrangebyscore",
+    "user api on >PASSWORD resetkeys ~product:* ~rate:* ~room:* resetchannels -@all +fcall +time +get +set +pttl \
+     +decr +zadd +zmscore +zrem +zcard +zremrangebyscore +hget +hmget +hset +hdel +pexpire",
     "user loader on >PASSWORD resetkeys resetchannels -@all +function|load +function|list",
 ];
 

@@ -9,35 +9,35 @@ use tempfile::TempDir;
 
 use super::library::SOURCE;
 
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Option<Child>,
-    pub(super) port: u16,
+    pub(crate) port: u16,
     directory: TempDir,
     more: Vec<String>,
 }
 
 impl Server {
     /// With our functions.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let server = Self::bare();
         server.load(SOURCE);
         server
     }
 
     /// Without functions.
-    pub(super) fn bare() -> Self {
+    pub(crate) fn bare() -> Self {
         Self::with(tempfile::tempdir().unwrap(), Vec::new())
     }
 
     /// With settings of its own, and the files in this directory.
-    pub(super) fn with(directory: TempDir, more: Vec<String>) -> Self {
+    pub(crate) fn with(directory: TempDir, more: Vec<String>) -> Self {
         let mut server = Self { process: None, port: free_port(), directory, more };
         server.run();
         server
     }
 
     /// Starts the process, with the dump that is in its directory, if any.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--port", &self.port.to_string(), "--loglevel", "warning"])
@@ -56,57 +56,57 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(super) fn connection(&self) -> redis::Connection {
+    pub(crate) fn connection(&self) -> redis::Connection {
         self.try_connection().unwrap()
     }
 
-    pub(super) fn try_connection(&self) -> redis::RedisResult<redis::Connection> {
+    pub(crate) fn try_connection(&self) -> redis::RedisResult<redis::Connection> {
         let mut connection = redis::Client::open(self.url())?.get_connection()?;
         redis::cmd("PING").exec(&mut connection)?;
         Ok(connection)
     }
 
-    pub(super) fn load(&self, source: &str) {
+    pub(crate) fn load(&self, source: &str) {
         let mut load = redis::cmd("FUNCTION");
         load.arg("LOAD").arg("REPLACE").arg(source).exec(&mut self.connection()).unwrap();
     }
 
     /// One command, as whoever is allowed everything.
-    pub(super) fn run_command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(crate) fn run_command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         command.query(&mut self.connection()).unwrap()
     }
 
     /// The hint of the product "phone".
-    pub(super) fn hint(&self) -> Option<i64> {
+    pub(crate) fn hint(&self) -> Option<i64> {
         self.run_command(&["GET", "product:{phone}:stock"])
     }
 
     /// Undecided attempts of the product "phone".
-    pub(super) fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         let count =
             redis::cmd("ZCARD").arg("product:{phone}:pending").query(&mut self.connection());
         // Of another type: not put right yet.
         count.unwrap_or(usize::MAX)
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
         }
     }
 
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -117,7 +117,7 @@ impl Server {
     }
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

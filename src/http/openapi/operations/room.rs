@@ -39,6 +39,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::UnknownProduct),
             Problem(Code::NoRoom),
             Problem(Code::RoomFull),
+            Problem(Code::RoomUnavailable),
         ],
         ..NOTHING
     },
@@ -59,6 +60,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::UnknownProduct),
             Problem(Code::NoRoom),
             Problem(Code::TicketInvalid),
+            Problem(Code::RoomUnavailable),
         ],
         ..NOTHING
     },
@@ -80,6 +82,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::TicketInvalid),
             Problem(Code::NotYourTurn),
             Problem(Code::TicketSpent),
+            Problem(Code::RoomUnavailable),
         ],
         ..NOTHING
     },
@@ -110,6 +113,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::InvalidRequest),
             Problem(Code::UnknownProduct),
             Problem(Code::NoRoom),
+            Problem(Code::RoomUnavailable),
         ],
         ..NOTHING
     },
@@ -123,6 +127,7 @@ pub const OPERATIONS: &[Operation] = &[
             Problem(Code::InvalidRequest),
             Problem(Code::UnknownProduct),
             Problem(Code::NoRoom),
+            Problem(Code::RoomUnavailable),
         ],
         ..NOTHING
     },

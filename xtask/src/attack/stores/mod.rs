@@ -76,6 +76,14 @@ impl Stores {
     /// # Errors
     /// One of them does not start.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with("")
+    }
+
+    /// The same, with more lines in the nodes' configuration.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub fn start_with(more: &str) -> anyhow::Result<Self> {
         let (services, file) = match std::env::var_os(STACK_VARIABLE) {
             Some(file) => (None, file.into()),
             None => (Some(Services::start()?), environment_file()),
@@ -95,7 +103,7 @@ impl Stores {
         };
         processes::run(&program, &["migrate"], &write("migrate", Who::Owner)?)?;
         let worker = Worker::start(&program, &write("worker", Who::Worker)?)?;
-        let config = config::of(&stack, &topic, &database, Who::Node)?;
+        let config = config::of(&stack, &topic, &database, Who::Node)? + more;
         let node = |name: &str| Server::start(&program, &dir.path().join(name), &config);
         let nodes = [node("node-1")?, node("node-2")?];
         let one = Target::local(nodes[0].public, nodes[0].operator, None);

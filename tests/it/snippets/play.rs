@@ -63,8 +63,8 @@ const LOAD: &[(&str, &str)] = &[
     ("--rate 200 --peak 5000", "--rate 50 --peak 500 --duration 2s"),
     ("--rate 500 --duration 1h", "--rate 50 --duration 2s"),
     ("--stock 100 --mix", "--stock 100 --requests 500 --mix"),
-    ("--product phone --closed --pairs 9", "--product phone --closed --pairs 3 --duration 1s"),
-    ("4000 --product phone --closed", "3000 --product phone --closed --pairs 3 --duration 1s"),
+    ("--product phone --closed --pairs 9", "--product phone --closed --pairs 1 --duration 1s"),
+    ("4000 --product phone --closed", "3000 --product phone --closed --pairs 1 --duration 1s"),
     // Two servers of one's own: the same one twice.
     ("http://127.0.0.1:8080", "http://127.0.0.1:3000"),
 ];

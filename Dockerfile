@@ -26,7 +26,7 @@ ENV FLUX_GATE__DATA__DIR=/data \
     FLUX_GATE__HTTP__LISTEN=0.0.0.0:3000
 VOLUME /data
 EXPOSE 3000 3001
-# Ready or not is asked from outside: GET /readyz.
+# Ready or not: `flux-gate ready` inside (`ready --worker` for a worker), GET /readyz from outside.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/flux-gate"]
 CMD ["serve"]

@@ -33,6 +33,7 @@ mod openapi;
 mod operator;
 mod order;
 mod privacy;
+mod ready;
 mod sale;
 mod serve;
 mod session;
@@ -203,6 +204,8 @@ enum Command {
     Completions(manual::Completions),
     /// Write the manual pages into a directory.
     Man(manual::Man),
+    /// Ask the running server of this configuration whether it is ready.
+    Ready(ready::Ready),
     /// Check configuration, data directory, clock, limits, ports and secrets, and say how to mend each.
     Doctor(doctor::Doctor),
 }
@@ -252,18 +255,23 @@ fn dispatch(cli: Cli, machine: &mut Machine<'_>) -> Result<Exit, Failure> {
         Command::Openapi(openapi) => openapi.run(machine),
         Command::Completions(completions) => completions.run(machine),
         Command::Man(man) => man.run(machine),
+        Command::Ready(ready) => ready.run(machine, &common),
         Command::Doctor(doctor) => doctor.run(machine, &common),
     }
 }
 
 impl Common {
     /// Loads the configuration, `flags` being those of the command itself.
-    fn load(&self, machine: &Machine<'_>, mut flags: Vec<Flag>) -> Result<Loaded, Problems> {
+    fn load(&self, machine: &Machine<'_>, flags: Vec<Flag>) -> Result<Loaded, Problems> {
+        crate::config::load::load(self.sources(machine, flags))
+    }
+
+    fn sources(&self, machine: &Machine<'_>, mut flags: Vec<Flag>) -> Sources {
         if let Some(dir) = &self.data {
             flags.push(Flag { key: "data.dir", flag: "--data", value: dir.clone() });
         }
         let environment = machine.environment.clone();
-        crate::config::load::load(Sources { file: self.config.clone(), environment, flags })
+        Sources { file: self.config.clone(), environment, flags }
     }
 }
 

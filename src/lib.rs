@@ -16,7 +16,7 @@
 //! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
 //! erasures  siteverify            the journal of erasures; services of challenges
 //! config  keys  signing  gcra  telemetry  clock  snapshot
-//! chain                           the digest chain of a log
+//! chain  outgoing                 the digest chain of a log; calls of services of others
 //! sale/                           the domain; uses nothing
 //! ```
 
@@ -40,6 +40,7 @@ pub mod ledger;
 pub mod load;
 pub mod lobby;
 pub mod log;
+pub mod outgoing;
 pub mod place_order;
 pub mod receipt;
 pub mod room;

@@ -3,23 +3,24 @@
 use std::path::Path;
 
 use crate::cli::{Common, Exit, Failure, Machine};
+use crate::config::load::load_for_migration;
 use crate::log::sqlite::{self, Migrated};
 
 /// Bring the store to the format of this program.
 ///
 /// The embedded store: `serve` does the same at its start; this is for those who want to see it done before.
 /// The ledger of many nodes (KAFKA_BROKERS and DATABASE_URL are set): nodes and workers never do it
-/// themselves. DATABASE_URL must be that of a member of flux_gate_owner.
+/// themselves. DATABASE_URL must be that of a member of flux_gate_owner; no other secret is needed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   flux-gate migrate --data /var/lib/flux-gate
-  DATABASE_URL=postgresql://flux_gate_owner_login:…@db/flux_gate?sslmode=verify-full flux-gate migrate")]
+  KAFKA_BROKERS=… DATABASE_URL=postgresql://flux_gate_owner_login:…@db/flux_gate?sslmode=verify-full flux-gate migrate")]
 pub(super) struct Migrate {}
 
 impl Migrate {
     pub(super) fn run(self, machine: &mut Machine<'_>, common: &Common) -> Result<Exit, Failure> {
-        let loaded = common.load(machine, Vec::new())?;
+        let loaded = load_for_migration(common.sources(machine, Vec::new()))?;
         loaded.refuse_missing_parts()?;
         #[cfg(feature = "distributed")]
         if loaded.config.is_distributed() {

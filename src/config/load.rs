@@ -73,6 +73,21 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong with it. Nothing was changed; correct it and start again.
 pub fn load(sources: Sources) -> Result<Loaded, Problems> {
+    load_checked(sources, check::check)
+}
+
+/// The same for `migrate`, which needs less.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_migration(sources: Sources) -> Result<Loaded, Problems> {
+    load_checked(sources, check::check_for_migration)
+}
+
+fn load_checked(
+    sources: Sources,
+    check: impl Fn(&Config) -> check::Found,
+) -> Result<Loaded, Problems> {
     let (mut entries, mut problems) = match &sources.file {
         Some(path) => file::read(path),
         None => (Vec::new(), Vec::new()),
@@ -102,7 +117,7 @@ pub fn load(sources: Sources) -> Result<Loaded, Problems> {
         set_roles(&mut config.clients, text, &mut problems);
     }
 
-    let mut found = check::check(&config);
+    let mut found = check(&config);
     for problem in found.errors.iter_mut().chain(&mut found.warnings) {
         problem.origin = origin_of(&origins, &problem.key);
     }

@@ -133,6 +133,10 @@ impl Config {
     }
 }
 
+const MISSING: &str = "is missing, while kafka.brokers is set";
+const ENCRYPT: &str =
+    "use TLS, or set stores.plaintext = \"allow\" where the network is yours alone";
+
 /// The checks that need no connection.
 pub(super) fn check(found: &mut Found, config: &Config) {
     let Config { redis, kafka, postgres, secrets, .. } = config;
@@ -148,19 +152,34 @@ pub(super) fn check(found: &mut Found, config: &Config) {
         }
         return;
     }
-    let urls = [
-        ("postgres.url", postgres.url.is_some(), "set DATABASE_URL"),
-        ("redis.url", redis.url.is_some(), "set REDIS_URL"),
-    ];
-    for (key, _, mend) in urls.iter().filter(|(_, set, _)| !set) {
-        found.error(*key, "is missing, while kafka.brokers is set", *mend);
+    if redis.url.is_none() {
+        found.error("redis.url", MISSING, "set REDIS_URL");
     }
+    ledger(found, config);
     shared_secrets(found, secrets);
     if config.stores.plaintext == Plaintext::Refuse {
         encrypted(found, config);
     }
     if kafka.topic == kafka.dlq_topic {
         found.error("kafka.dlq_topic", "is kafka.topic", "name another topic");
+    }
+}
+
+/// The checks of the ledger alone: all that whoever migrates it needs.
+pub(super) fn ledger(found: &mut Found, config: &Config) {
+    let Config { postgres, stores, .. } = config;
+    if postgres.url.is_none() {
+        found.error("postgres.url", MISSING, "set DATABASE_URL");
+    }
+    if stores.plaintext == Plaintext::Allow {
+        return;
+    }
+    let urls =
+        [("postgres.url", &postgres.url), ("postgres.fulfilment_url", &postgres.fulfilment_url)];
+    for (key, url) in urls {
+        if url.as_ref().is_some_and(|url| !url.expose_secret().contains("sslmode=verify-full")) {
+            found.error(key, "has no sslmode=verify-full", ENCRYPT);
+        }
     }
 }
 
@@ -179,22 +198,14 @@ fn shared_secrets(found: &mut Found, secrets: &Secrets) {
 }
 
 fn encrypted(found: &mut Found, config: &Config) {
-    let mend = "use TLS, or set stores.plaintext = \"allow\" where the network is yours alone";
-    let Config { redis, kafka, postgres, .. } = config;
+    let Config { redis, kafka, .. } = config;
     for (key, url) in [("redis.url", &redis.url), ("redis.loader_url", &redis.loader_url)] {
         if url.as_ref().is_some_and(|url| !url.expose_secret().starts_with("rediss://")) {
-            found.error(key, "does not begin with rediss://", mend);
+            found.error(key, "does not begin with rediss://", ENCRYPT);
         }
     }
     if kafka.username.is_empty() || kafka.password.is_none() {
         let mend = "set kafka.username and kafka.password (SASL/SCRAM over TLS)";
         found.error("kafka.username", "or kafka.password is missing", mend);
-    }
-    let urls =
-        [("postgres.url", &postgres.url), ("postgres.fulfilment_url", &postgres.fulfilment_url)];
-    for (key, url) in urls {
-        if url.as_ref().is_some_and(|url| !url.expose_secret().contains("sslmode=verify-full")) {
-            found.error(key, "has no sslmode=verify-full", mend);
-        }
     }
 }

@@ -28,17 +28,38 @@ pub fn markdown(text: &str) -> String {
 pub fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' => out.push('\n'),
-            c => visible(c, &mut out),
+        match entity(c) {
+            Some(entity) => out.push_str(entity),
+            None if c == '\n' => out.push('\n'),
+            None => visible(c, &mut out),
         }
     }
     out
+}
+
+/// The same for a text of the shop's own, which may hold what cannot be seen: soft hyphens, and the joiners and
+/// directions that some languages are written with.
+pub fn markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match entity(c) {
+            Some(entity) => out.push_str(entity),
+            None => out.push(c),
+        }
+    }
+    out
+}
+
+/// What stands in HTML for a mark that would mean something there.
+fn entity(c: char) -> Option<&'static str> {
+    Some(match c {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '\'' => "&#39;",
+        _ => return None,
+    })
 }
 
 /// The text as a field of CSV: always in quotes, and never a formula.

@@ -16,13 +16,14 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use slots::{Slot, Slots, State};
 
 use super::permutation::Permutation;
 use super::speed::Speed;
 use crate::config;
 use crate::sale::BuyerRef;
+
+mod slots;
 
 /// How long an admission is counted after it has ended, in milliseconds: an order that was sent at the last moment
 /// is decided by then.
@@ -112,48 +113,13 @@ pub enum Standing {
 #[error("the waiting room is full")]
 pub struct Full;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Waiting,
-    Admitted,
-    Spent,
-    Lapsed,
-    Passed,
-}
-
-/// One place: 32 bytes.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    buyer: BuyerRef,
-    issued_ms: u64,
-    /// While waiting when they were last heard of, while admitted until when: in steps from the queue's begin.
-    step: u32,
-    state: State,
-}
-
-impl Slot {
-    fn is_live(&self) -> bool {
-        matches!(self.state, State::Waiting | State::Admitted)
-    }
-}
-
 /// The queue of one product.
 #[derive(Debug)]
 pub struct Queue {
     terms: Terms,
     phase: Phase,
     begun_ms: u64,
-    /// Those who came before the opening, by number.
-    early: Vec<Slot>,
-    /// How many of them are waiting or admitted.
-    early_live: u32,
-    /// How many were drawn: the number of the first late one.
-    drawn: u32,
-    /// Those who came after it, by number from `late_first` on.
-    late: VecDeque<Slot>,
-    late_first: u32,
-    /// The number of each buyer's latest place.
-    by_buyer: HashTable<u32>,
+    slots: Slots,
     /// The next place to serve.
     head: u32,
     admitted: u32,
@@ -173,12 +139,7 @@ impl Queue {
             terms,
             phase: Phase::Arriving,
             begun_ms: now_ms,
-            early: Vec::new(),
-            early_live: 0,
-            drawn: 0,
-            late: VecDeque::new(),
-            late_first: 0,
-            by_buyer: HashTable::new(),
+            slots: Slots::default(),
             head: 0,
             admitted: 0,
             admitted_total: 0,
@@ -201,10 +162,7 @@ impl Queue {
 
     /// Places that were given out.
     pub fn places(&self) -> u32 {
-        match self.phase {
-            Phase::Arriving => self.early.len() as u32,
-            _ => self.late_first + self.late.len() as u32,
-        }
+        self.slots.given()
     }
 
     /// Admitted, and neither bought nor over.
@@ -219,7 +177,7 @@ impl Queue {
 
     /// The early ones by number: buyer, and when they came. Whole until the draw is made.
     pub fn early(&self) -> impl Iterator<Item = (BuyerRef, u64)> {
-        self.early.iter().map(|slot| (slot.buyer, slot.issued_ms))
+        self.slots.early().iter().map(|slot| (slot.buyer, slot.issued_ms))
     }
 
     /// A place for this buyer: the one they have, or the next. Number, and when it was given.
@@ -227,38 +185,29 @@ impl Queue {
     /// # Errors
     /// If there is no room for one more.
     pub fn enter(&mut self, buyer: BuyerRef, now_ms: u64) -> Result<(u32, u64), Full> {
-        if let Some((number, slot)) = self.find(&buyer)
+        if let Some((number, slot)) = self.slots.find(&buyer)
             && slot.is_live()
         {
             let issued_ms = slot.issued_ms;
             self.seen(number, now_ms);
             return Ok((number, issued_ms));
         }
-        let number = self.places();
-        if self.early.len() + self.late.len() >= self.terms.waiting_max || number == u32::MAX {
+        if self.slots.kept() >= self.terms.waiting_max || self.places() == u32::MAX {
             return Err(Full);
         }
         let step = self.step(now_ms);
         let slot = Slot { buyer, issued_ms: now_ms, step, state: State::Waiting };
-        match self.phase {
-            Phase::Arriving => {
-                self.early.push(slot);
-                self.early_live += 1;
-            }
-            _ => self.late.push_back(slot),
-        }
-        self.name(buyer, number);
-        Ok((number, now_ms))
+        Ok((self.slots.push(slot), now_ms))
     }
 
     /// This buyer's latest place: number, and when it was given.
     pub fn of_buyer(&self, buyer: &BuyerRef) -> Option<(u32, u64)> {
-        self.find(buyer).map(|(number, slot)| (number, slot.issued_ms))
+        self.slots.find(buyer).map(|(number, slot)| (number, slot.issued_ms))
     }
 
     /// How it stands with a ticket, whose holder is heard of by it.
     pub fn poll(&mut self, number: u32, issued_ms: u64, buyer: &BuyerRef, now_ms: u64) -> Standing {
-        let Some(slot) = self.slot(number) else { return Standing::Unknown };
+        let Some(slot) = self.slots.get(number) else { return Standing::Unknown };
         if slot.buyer != *buyer || slot.issued_ms != issued_ms {
             return Standing::Unknown;
         }
@@ -291,8 +240,7 @@ impl Queue {
     /// The opening has come: those who are here are the early ones.
     pub fn seal(&mut self) {
         if self.phase == Phase::Arriving {
-            self.drawn = self.early.len() as u32;
-            self.late_first = self.drawn;
+            self.slots.seal();
             self.phase = Phase::Sealed;
         }
     }
@@ -323,7 +271,7 @@ impl Queue {
                 let_in += 1;
             }
         }
-        self.free();
+        self.slots.free(self.head);
         self.speed.measure(now_ms, self.head, self.places());
         let_in
     }
@@ -335,7 +283,7 @@ impl Queue {
 
     /// The buyer has bought, or cannot any more: the admission is used. `false` if they had none.
     pub fn spend(&mut self, buyer: &BuyerRef) -> bool {
-        let Some((number, slot)) = self.find(buyer) else { return false };
+        let Some((number, slot)) = self.slots.find(buyer) else { return false };
         if slot.state != State::Admitted {
             return false;
         }
@@ -345,9 +293,7 @@ impl Queue {
 
     /// Bytes that it takes, by what it has reserved.
     pub fn bytes(&self) -> usize {
-        let slots = self.early.capacity() + self.late.capacity();
-        let ends = self.ends.capacity() * size_of::<(u64, u32)>();
-        size_of::<Self>() + slots * size_of::<Slot>() + self.by_buyer.allocation_size() + ends
+        size_of::<Self>() + self.slots.bytes() + self.ends.capacity() * size_of::<(u64, u32)>()
     }
 
     /// Serves a place: whether somebody was let in.
@@ -358,7 +304,7 @@ impl Queue {
         };
         let (now, absent) = (self.step(now_ms), self.terms.absent_ms.div_ceil(STEP_MS));
         let until = self.step(now_ms + self.terms.admission_ms);
-        let Some(slot) = self.slot_mut(number) else { return false };
+        let Some(slot) = self.slots.get_mut(number) else { return false };
         if slot.state != State::Waiting {
             return false;
         }
@@ -375,7 +321,7 @@ impl Queue {
 
     fn lapse(&mut self, now_ms: u64) {
         while let Some((_, number)) = self.ends.pop_front_if(|(ends_ms, _)| *ends_ms <= now_ms) {
-            if self.slot(number).is_some_and(|slot| slot.state == State::Admitted) {
+            if self.slots.get(number).is_some_and(|slot| slot.state == State::Admitted) {
                 self.finish(number, State::Lapsed);
             }
         }
@@ -383,12 +329,8 @@ impl Queue {
 
     /// Ends a live place.
     fn finish(&mut self, number: u32, state: State) {
-        let Some(slot) = self.slot_mut(number) else { return };
-        let before = std::mem::replace(&mut slot.state, state);
-        self.admitted -= u32::from(before == State::Admitted);
-        if number < self.drawn {
-            self.early_live -= 1;
-        }
+        let before = self.slots.finish(number, state);
+        self.admitted -= u32::from(before == Some(State::Admitted));
     }
 
     /// What may be admitted grows with time, up to what one second gives.
@@ -400,74 +342,20 @@ impl Queue {
         self.credit_milli = self.credit_milli.saturating_add(elapsed_ms * rate).min(most);
     }
 
-    /// Gives back the memory of places that are over.
-    fn free(&mut self) {
-        while let Some(slot) = self.late.front().copied().filter(|slot| !slot.is_live()) {
-            self.forget(&slot.buyer, self.late_first);
-            self.late.pop_front();
-            self.late_first += 1;
-        }
-        if self.head >= self.drawn && self.early_live == 0 && !self.early.is_empty() {
-            for (number, slot) in (0..).zip(std::mem::take(&mut self.early)) {
-                self.forget(&slot.buyer, number);
-            }
-        }
-    }
-
     fn place(&self, number: u32) -> Option<u32> {
         match &self.phase {
-            _ if number >= self.drawn && self.phase != Phase::Arriving => Some(number),
+            _ if self.slots.is_late(number) => Some(number),
             Phase::Serving(permutation) => permutation.place(number),
             _ => None,
         }
     }
 
-    fn slot(&self, number: u32) -> Option<&Slot> {
-        match number.checked_sub(self.late_first) {
-            Some(at) if self.phase != Phase::Arriving => self.late.get(at as usize),
-            _ => self.early.get(number as usize),
-        }
-    }
-
-    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
-        match number.checked_sub(self.late_first) {
-            Some(at) if self.phase != Phase::Arriving => self.late.get_mut(at as usize),
-            _ => self.early.get_mut(number as usize),
-        }
-    }
-
     fn seen(&mut self, number: u32, now_ms: u64) {
         let step = self.step(now_ms);
-        if let Some(slot) = self.slot_mut(number)
+        if let Some(slot) = self.slots.get_mut(number)
             && slot.state == State::Waiting
         {
             slot.step = slot.step.max(step);
-        }
-    }
-
-    fn find(&self, buyer: &BuyerRef) -> Option<(u32, &Slot)> {
-        let same = |number: &u32| self.slot(*number).is_some_and(|slot| slot.buyer == *buyer);
-        let number = *self.by_buyer.find(buyer.table_hash(), same)?;
-        Some((number, self.slot(number)?))
-    }
-
-    /// From now on this is the buyer's place.
-    fn name(&mut self, buyer: BuyerRef, number: u32) {
-        let mut table = std::mem::take(&mut self.by_buyer);
-        let of = |number: &u32| self.slot(*number).map(|slot| slot.buyer);
-        let hash = |number: &u32| of(number).map_or(0, |buyer| buyer.table_hash());
-        match table.entry(buyer.table_hash(), |known| of(known) == Some(buyer), hash) {
-            Entry::Occupied(mut known) => *known.get_mut() = number,
-            Entry::Vacant(place) => drop(place.insert(number)),
-        }
-        self.by_buyer = table;
-    }
-
-    /// The place is over; a later one of the same buyer stays.
-    fn forget(&mut self, buyer: &BuyerRef, number: u32) {
-        let known = self.by_buyer.find_entry(buyer.table_hash(), |known| *known == number);
-        if let Ok(known) = known {
-            known.remove();
         }
     }
 

@@ -6,30 +6,22 @@
 //! - At the end what is waiting is sent, for [`FLUSH_MAX`] at most.
 //! - What the collector says is bounded, and what it is told of a failure names neither headers nor spans.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::header::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use prost::Message;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::Counts;
 use super::otlp::{self, ExportTraceServiceRequest, ExportTraceServiceResponse, KeyValue};
 use super::span::Span;
 use crate::clock::Clock;
 use crate::config::traces::Traces;
+use crate::outgoing::{CallError, Post, Service, ServiceError, TlsError};
 
 /// Most spans of one call.
 const CALL_SPANS_MAX: usize = 512;
@@ -51,20 +43,21 @@ pub enum TracesError {
     /// A setting; `config check` would have said so.
     #[error("{0} cannot be used; see `flux-gate config check`")]
     Setting(&'static str),
-    /// The certificates of the collector's authority.
-    #[error("traces.ca_file: {path} cannot be used: {reason}")]
-    Certificates {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// TLS.
-    #[error("TLS to the collector: {0}")]
-    Tls(#[from] rustls::Error),
+    /// TLS, or the certificates of the collector's authority.
+    #[error("traces.ca_file: {0}")]
+    Tls(TlsError),
     /// No thread or no runtime.
     #[error("the thread that sends traces could not be started: {0}")]
     Thread(#[from] std::io::Error),
+}
+
+impl From<ServiceError> for TracesError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Address => Self::Setting("traces.endpoint"),
+            ServiceError::Tls(error) => Self::Tls(error),
+        }
+    }
 }
 
 /// The way to the thread.
@@ -212,7 +205,7 @@ impl Thread {
         let sent = self.runtime.block_on(async {
             let first = self.collector.call(body.clone()).await;
             match first {
-                Err(error) if error.may_pass() => {
+                Err(error) if may_pass(&error) => {
                     tokio::time::sleep(RETRY_AFTER).await;
                     self.collector.call(body).await
                 }
@@ -230,7 +223,7 @@ impl Thread {
             }
             Err(error) => {
                 let counter = match error {
-                    CallError::Status(_) if !error.may_pass() => &self.counts.refused,
+                    CallError::Status(_) if !may_pass(&error) => &self.counts.refused,
                     _ => &self.counts.failed,
                 };
                 add(counter, count);
@@ -263,152 +256,36 @@ impl Thread {
     }
 }
 
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-enum CallError {
-    #[error("no connection: {0}")]
-    Connect(#[source] std::io::Error),
-    #[error("HTTP: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("the answer is too large or broke off")]
-    Answer,
-    #[error("it did not answer in time")]
-    TimedOut,
-    #[error("it answered {0}")]
-    Status(StatusCode),
-}
-
-impl CallError {
-    /// Whether another try may go well, as OTLP has it.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Status(status) => matches!(status.as_u16(), 429 | 502..=504),
-            _ => true,
-        }
+/// Whether another try may go well, as OTLP has it.
+fn may_pass(error: &CallError) -> bool {
+    match error {
+        CallError::Status(status) => matches!(status.as_u16(), 429 | 502..=504),
+        _ => true,
     }
 }
 
 /// The collector.
 struct Collector {
-    target: Uri,
-    /// Host and port.
-    address: (String, u16),
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    service: Service,
     headers: Vec<(HeaderName, HeaderValue)>,
-    timeout: Duration,
 }
 
 impl Collector {
     fn new(config: &Traces) -> Result<Self, TracesError> {
-        let unusable = || TracesError::Setting("traces.endpoint");
-        let target = config.target().ok_or_else(unusable)?;
-        let host = target.host().ok_or_else(unusable)?.trim_matches(['[', ']']).to_owned();
-        let is_tls = target.scheme_str() == Some("https");
-        let port = target.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let tls = match is_tls {
-            false => None,
-            true => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| unusable())?;
-                Some((connector(config)?, name))
-            }
-        };
         let headers = config.header_pairs().ok_or(TracesError::Setting("traces.headers"))?;
-        let timeout = Duration::from_millis(config.timeout_ms);
-        Ok(Self { target, address: (host, port), tls, headers, timeout })
+        let ca_file = config.ca_file.as_deref();
+        let service = Service::new(config.target(), ca_file, config.timeout_ms, ANSWER_BYTES_MAX)?;
+        Ok(Self { service, headers })
     }
 
     /// Sends one call; how many of its spans were refused.
     async fn call(&self, body: Bytes) -> Result<u64, CallError> {
-        let called = tokio::time::timeout(self.timeout, self.connect_and_send(body)).await;
-        called.unwrap_or(Err(CallError::TimedOut))
+        let content_type = "application/x-protobuf";
+        let post = Post { content_type, headers: &self.headers, body };
+        let answer = self.service.post(post, |status| status.is_success()).await?;
+        // An answer that cannot be read is that of a collector that took them.
+        let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
+        let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
+        Ok(u64::try_from(refused).unwrap_or(0))
     }
-
-    async fn connect_and_send(&self, body: Bytes) -> Result<u64, CallError> {
-        let (host, port) = &self.address;
-        let stream =
-            TcpStream::connect((host.as_str(), *port)).await.map_err(CallError::Connect)?;
-        match &self.tls {
-            None => self.send(stream, body).await,
-            Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), stream).await;
-                self.send(stream.map_err(CallError::Connect)?, body).await
-            }
-        }
-    }
-
-    async fn send<S>(&self, stream: S, body: Bytes) -> Result<u64, CallError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let exchange = async {
-            let answer = sender.send_request(self.request(body)).await?;
-            let status = answer.status();
-            if !status.is_success() {
-                return Err(CallError::Status(status));
-            }
-            let limited = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let body = limited.map_err(|_| CallError::Answer)?.to_bytes();
-            // An answer that cannot be read is that of a collector that took them.
-            let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
-            let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
-            Ok(u64::try_from(refused).unwrap_or(0))
-        };
-        let mut exchange = std::pin::pin!(exchange);
-        tokio::select! {
-            biased;
-            done = &mut exchange => done,
-            // The connection is done when it has read the answer, which may still have to be taken in.
-            ended = connection => match ended {
-                Ok(()) => exchange.await,
-                Err(error) => Err(error.into()),
-            },
-        }
-    }
-
-    fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        if let Some(path) = self.target.path_and_query() {
-            *request.uri_mut() = Uri::from(path.clone());
-        }
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        let agent = concat!("flux-gate/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        if let Some(host) = self.target.authority().and_then(|host| host.as_str().parse().ok()) {
-            headers.insert(HOST, host);
-        }
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
-        }
-        request
-    }
-}
-
-fn connector(config: &Traces) -> Result<TlsConnector, TracesError> {
-    let mut roots = rustls::RootCertStore::empty();
-    match &config.ca_file {
-        Some(path) => {
-            let unusable =
-                |reason: String| TracesError::Certificates { path: path.clone(), reason };
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|error| unusable(error.to_string()))?;
-            for certificate in certificates {
-                roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-            }
-        }
-        // One of the system's many that cannot be read is no reason to do without the others.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

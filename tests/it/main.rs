@@ -10,6 +10,7 @@ mod bad_input;
 mod challenge;
 mod contract;
 mod crash;
+mod deploy;
 #[cfg(feature = "distributed")]
 mod distributed;
 mod documents;

@@ -156,8 +156,9 @@ fn rule_7_nothing_secret_comes_out_of_a_server() {
         assert!(marks.check_files(Place::Store, &stage.store()) >= 3, "while it runs");
         let said = server.stop();
         let text = String::from_utf8_lossy(&said);
-        // It would find nothing in a log that says nothing.
-        assert!(text.contains("TRACE") && text.contains("without a valid token"), "{text}");
+        // It would find nothing in a log that says nothing. (Only the libraries of many nodes trace.)
+        let traces = text.contains("TRACE") || cfg!(not(feature = "distributed"));
+        assert!(traces && text.contains("without a valid token"), "{text}");
         assert_eq!(text.contains("{\"timestamp\""), format == "json");
         marks.check(Place::Log, format, &said);
         assert!(marks.check_files(Place::Store, &stage.store()) >= 1, "at rest");

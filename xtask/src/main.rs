@@ -101,3 +101,38 @@ fn main() -> ExitCode {
 fn exit_code(success: bool) -> ExitCode {
     if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Arguments, workspace};
+    use crate::support::documents::{all, commands, words};
+
+    /// What is wrong with a line of a document; nothing of one that is not ours.
+    fn fault(line: &str) -> Option<String> {
+        let (_, rest) = line.split_once("cargo xtask ")?;
+        // As in eval "$(cargo xtask stack env)".
+        let rest = rest.split(')').next()?;
+        let words = words(rest).concat();
+        let arguments = ["cargo xtask".to_owned()].into_iter().chain(words);
+        Some(Arguments::try_parse_from(arguments).err()?.to_string())
+    }
+
+    #[test]
+    fn every_command_of_ours_in_the_documents_is_one_that_there_is() {
+        let (mut count, mut wrong) = (0, Vec::new());
+        for path in all(workspace::root()) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in commands(&text) {
+                count += usize::from(line.contains("cargo xtask "));
+                let fault = fault(&line);
+                wrong.extend(fault.map(|fault| format!("{}: {line}\n{fault}", path.display())));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(count > 15, "only {count} commands were read");
+        assert!(fault("cargo xtask bench --onyl accepted   # one part").is_some());
+        assert!(fault("eval \"$(cargo xtask stack evn)\"").is_some());
+    }
+}

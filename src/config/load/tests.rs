@@ -155,3 +155,17 @@ fn many_nodes_need_all_their_stores_and_keys_and_tls() {
     let alone = load_from("", &[("REDIS_URL", "rediss://a:b@h")]).unwrap_err();
     assert!(alone.to_string().contains("set KAFKA_BROKERS too"), "{alone}");
 }
+
+#[test]
+fn who_migrates_needs_the_ledger_alone_but_by_tls() {
+    let migrating = |url: &'static str| {
+        let pairs = [("KAFKA_BROKERS", "localhost:9092"), ("DATABASE_URL", url)];
+        let environment = pairs.map(|(name, value)| (name.into(), value.into())).to_vec();
+        load_for_migration(Sources { environment, ..Sources::default() })
+    };
+    assert!(migrating("postgresql://u:p@h/d?sslmode=verify-full").unwrap().config.is_distributed());
+    for (url, key) in [("postgresql://u:p@h/d", "postgres.url"), ("", "postgres.url")] {
+        let error = migrating(url).unwrap_err();
+        assert_eq!(error.0.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), [key]);
+    }
+}

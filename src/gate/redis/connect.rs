@@ -3,7 +3,7 @@
 //! Made here and not by redis-rs itself, which reads the system's certificates anew for each connection: on
 //! a serving thread that would hold up all its requests.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
 };
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+
+use crate::outgoing::{TlsError, client_config};
 
 /// How long making a connection may take, all steps together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -30,17 +30,9 @@ pub enum EndpointError {
     /// The URL. It is not shown: it holds the password.
     #[error("the URL of Redis is not of the form rediss://user:password@host:port")]
     Url,
-    /// The certificates.
-    #[error("cannot read {path} as certificates in PEM: {reason}")]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// TLS.
-    #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    /// TLS, or the certificates of its authority.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Why a connection was not made.
@@ -73,7 +65,11 @@ impl Endpoint {
             ConnectionAddr::Tcp(host, port) => (host.clone(), *port, None),
             ConnectionAddr::TcpTls { host, port, .. } => {
                 let name = ServerName::try_from(host.clone()).map_err(|_| EndpointError::Url)?;
-                (host.clone(), *port, Some((connector(ca_file)?, name)))
+                (
+                    host.clone(),
+                    *port,
+                    Some((TlsConnector::from(Arc::new(client_config(ca_file)?)), name)),
+                )
             }
             _ => return Err(EndpointError::Url),
         };
@@ -122,32 +118,6 @@ fn drive(
     (connection, driver): (MultiplexedConnection, impl Future<Output = ()> + 'static),
 ) -> Watched {
     (connection, tokio::task::spawn_local(driver))
-}
-
-fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, EndpointError> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let unusable =
-                |reason: String| EndpointError::Certificates { path: path.to_owned(), reason };
-            let certificates = CertificateDer::pem_file_iter(path)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|error| unusable(error.to_string()))?;
-            for certificate in certificates {
-                roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-            }
-        }
-        // One of the system's many that cannot be read is no reason to do without the others.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[cfg(test)]

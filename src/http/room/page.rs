@@ -18,6 +18,7 @@ use super::{Sale, anyone, product};
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
+use crate::incident::escape::markup as escape;
 use crate::sale::ProductId;
 
 const TEMPLATE: &str = include_str!("assets/room.html");
@@ -283,22 +284,6 @@ fn fill(fields: &[(&'static str, String)]) -> String {
     }
     page.push_str(rest);
     page
-}
-
-/// Text as it may stand in HTML, also in an attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 fn html(code: Code, page: String) -> Coded {

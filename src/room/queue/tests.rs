@@ -79,9 +79,9 @@ fn never_more_are_admitted_than_can_be_served() {
     let mut queue = serving(Terms { surplus: 2, ..terms() }, 100);
     assert_eq!(queue.tick(T0 + 1_000, supply(3)), 5);
     assert_eq!(queue.tick(T0 + 9_000, supply(3)), 0);
-    let first = queue
-        .early()
-        .position(|(b, _)| matches!(queue.find(&b), Some((_, s)) if s.state == State::Admitted));
+    let first = queue.early().position(
+        |(b, _)| matches!(queue.slots.find(&b), Some((_, s)) if s.state == State::Admitted),
+    );
     let first = buyer(first.unwrap() as u32);
     assert!(queue.spend(&first));
     assert!(!queue.spend(&first), "once");
@@ -161,8 +161,8 @@ fn it_is_bounded_and_gives_back_what_was_served() {
             number += 1;
         }
     }
-    assert!(queue.early.is_empty() && queue.late.len() <= 80, "{}", queue.late.len());
-    assert!(queue.by_buyer.len() <= 80);
+    let (early, late, buyers, _) = queue.slots.sizes();
+    assert!(early == 0 && late <= 80 && buyers <= 80, "{early}, {late}, {buyers}");
 }
 
 #[test]
@@ -265,10 +265,10 @@ proptest! {
             }
             prop_assert!(queue.head() >= head && queue.head() <= queue.places());
             prop_assert_eq!(queue.admitted_total(), total);
-            let live = queue.early.iter().chain(&queue.late).filter(|s| s.state == State::Admitted).count();
+            let live = queue.slots.all().filter(|s| s.state == State::Admitted).count();
             prop_assert_eq!(queue.admitted() as usize, live);
-            let early_live = queue.early.iter().filter(|s| s.is_live()).count();
-            prop_assert_eq!(queue.early_live as usize, early_live);
+            let early_live = queue.slots.early().iter().filter(|s| s.is_live()).count();
+            prop_assert_eq!(queue.slots.sizes().3, early_live);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The call over TLS, against a fake with certificates of our own: only one that is good for its name, now, by the
 //! configured authority, is told the secret.
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};

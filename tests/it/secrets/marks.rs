@@ -23,8 +23,10 @@ pub enum Place {
     /// What a command says.
     Command,
     /// Records on Kafka, headers included.
+    #[cfg(feature = "distributed")]
     Kafka,
     /// Keys and values of Redis.
+    #[cfg(feature = "distributed")]
     Redis,
     /// Tables of PostgreSQL.
     Ledger,

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each user needs only a part")]
 
+pub mod documents;
 pub mod draft;
 pub mod many_nodes;
 pub mod server;

@@ -49,18 +49,7 @@ const UNITS: u32 = 1_000_000_000;
 /// Every limit is as it is by default but those of the whole product and of the shop's backend, which opens the sessions.
 /// Each shopper orders often, since nothing else would give so many orders.
 fn config() -> String {
-    format!(
-        r#"
-[http]
-trusted_proxies = ["127.0.0.1/32"]
-[limits]
-client_per_second = 0
-product_per_second = 0
-[[clients]]
-id = "{CLIENT_ID}"
-secrets = ["{CLIENT_SECRET}"]
-"#
-    )
+    super::config("product_per_second = 0\n")
 }
 
 /// What the requests of a flood are.

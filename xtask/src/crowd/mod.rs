@@ -49,6 +49,24 @@ pub struct Options {
     only: Option<String>,
 }
 
+/// The configuration of a server for a crowd: who somebody is stands in a forwarding header, and the shop's backend,
+/// which opens the sessions, has no limit. `own` goes on in `[limits]`.
+fn config(own: &str) -> String {
+    let (id, secret) = (servers::CLIENT_ID, servers::CLIENT_SECRET);
+    format!(
+        r#"
+[http]
+trusted_proxies = ["127.0.0.1/32"]
+[limits]
+client_per_second = 0
+{own}
+[[clients]]
+id = "{id}"
+secrets = ["{secret}"]
+"#
+    )
+}
+
 /// How much is done.
 struct Scale {
     /// Drawn sales: bots' percent of the accounts, sales.

@@ -58,18 +58,7 @@ impl Defence {
                 format!("{ROOM}[score]\nchallenge_above = 50\nrefuse_above = 100\n")
             }
         };
-        format!(
-            r#"
-[http]
-trusted_proxies = ["127.0.0.1/32"]
-[limits]
-client_per_second = 0
-{own}
-[[clients]]
-id = "{CLIENT_ID}"
-secrets = ["{CLIENT_SECRET}"]
-"#
-        )
+        super::config(&own)
     }
 }
 

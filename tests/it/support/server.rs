@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -21,6 +22,8 @@ pub const ADMIN_TOKEN: &str = "test-admin-token-0123456789abcdef0123456789abcdef
 pub struct Server {
     child: Child,
     log: Arc<Mutex<String>>,
+    /// Who writes it down, until all is.
+    reader: Option<JoinHandle<()>>,
     /// Where shoppers call.
     pub public: SocketAddr,
     /// Where operators call.
@@ -41,17 +44,15 @@ impl Server {
     /// # Errors
     /// See [`Server::start`].
     pub fn start_by(command: Command) -> anyhow::Result<Self> {
-        let (mut child, log) = spawn(command)?;
+        let (mut child, log, reader) = spawn(command)?;
         let clock = Clock::system();
         loop {
             let text = log.lock().expect("no reader panics").clone();
             if let Some((public, operator)) = addresses(&text) {
-                return Ok(Self { child, log, public, operator });
+                return Ok(Self { child, log, reader: Some(reader), public, operator });
             }
             if let Some(status) = child.try_wait()? {
-                // The last lines may still be on their way.
-                std::thread::sleep(POLL);
-                let text = log.lock().expect("no reader panics").clone();
+                let text = whole(&log, Some(reader));
                 bail!("the server ended with {status}:\n{text}");
             }
             if clock.monotonic_us() > START_SECONDS_MAX * 1_000_000 {
@@ -103,7 +104,7 @@ impl Server {
         let clock = Clock::system();
         loop {
             if let Some(status) = self.child.try_wait()? {
-                std::thread::sleep(POLL);
+                whole(&self.log, self.reader.take());
                 return Ok(status);
             }
             if clock.monotonic_us() > START_SECONDS_MAX * 1_000_000 {
@@ -126,13 +127,11 @@ impl Drop for Server {
 /// # Errors
 /// It cannot be run, or it does not end.
 pub fn run_to_end(command: Command) -> anyhow::Result<(ExitStatus, String)> {
-    let (mut child, log) = spawn(command)?;
+    let (mut child, log, reader) = spawn(command)?;
     let clock = Clock::system();
     loop {
         if let Some(status) = child.try_wait()? {
-            std::thread::sleep(POLL);
-            let text = log.lock().expect("no reader panics").clone();
-            return Ok((status, text));
+            return Ok((status, whole(&log, Some(reader))));
         }
         if clock.monotonic_us() > START_SECONDS_MAX * 1_000_000 {
             let _ = child.kill();
@@ -195,13 +194,21 @@ pub fn clean(command: &mut Command) {
     command.env_remove("RUST_LOG").env("FLUX_GATE__ADMIN__TOKEN", ADMIN_TOKEN);
 }
 
-fn spawn(mut command: Command) -> anyhow::Result<(Child, Arc<Mutex<String>>)> {
+/// The log of a process that has ended, when its last line is in.
+fn whole(log: &Mutex<String>, reader: Option<JoinHandle<()>>) -> String {
+    if let Some(reader) = reader {
+        reader.join().expect("no reader panics");
+    }
+    log.lock().expect("no reader panics").clone()
+}
+
+fn spawn(mut command: Command) -> anyhow::Result<(Child, Arc<Mutex<String>>, JoinHandle<()>)> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the server")?;
     let stderr = child.stderr.take().context("stderr is piped")?;
     let log = Arc::new(Mutex::new(String::new()));
     let lines = log.clone();
-    std::thread::spawn(move || {
+    let reader = std::thread::spawn(move || {
         let mut reader = BufReader::new(stderr);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
@@ -209,7 +216,7 @@ fn spawn(mut command: Command) -> anyhow::Result<(Child, Arc<Mutex<String>>)> {
             line.clear();
         }
     });
-    Ok((child, log))
+    Ok((child, log, reader))
 }
 
 /// The addresses in the line that says that it serves.

@@ -89,15 +89,23 @@ enum CallError {
 }
 
 /// What the three say alike. Other members are passed over.
-#[derive(Deserialize)]
-struct Answer {
-    success: bool,
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    /// Whether it was solved.
+    pub success: bool,
     #[serde(default)]
     hostname: Option<String>,
     #[serde(default)]
     action: Option<String>,
     #[serde(default, rename = "error-codes")]
     error_codes: Vec<String>,
+}
+
+impl Answer {
+    /// Reads the body of an answer; `None` if it is no JSON of such a service.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
 }
 
 impl Siteverify {
@@ -199,7 +207,7 @@ impl Siteverify {
             }
             let limited = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             let body = limited.map_err(|_| CallError::Answer)?.to_bytes();
-            serde_json::from_slice(&body).map_err(|_| CallError::Answer)
+            Answer::read(&body).ok_or(CallError::Answer)
         };
         let mut exchange = std::pin::pin!(exchange);
         tokio::select! {

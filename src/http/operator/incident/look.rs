@@ -31,7 +31,7 @@ pub mod analysis;
 pub mod matched;
 pub mod offenders;
 pub mod orders;
-mod parameters;
+pub mod parameters;
 
 /// The span of a look that names none, in milliseconds: an hour, as of a report.
 const SPAN_MS: u64 = 3_600_000;

@@ -271,5 +271,7 @@ pub fn load_response(bytes: &[u8]) -> bool {
     assert!(response.status >= 200);
     assert!(bytes.ends_with(response.body));
     let answer = Answer::read(&response);
+    let plain = Answer::read_plain(&response);
+    assert!(answer.word.is_empty() || answer.word == plain.word);
     answer.is_accepted() || answer.is_open()
 }

@@ -1,8 +1,8 @@
 //! Every parser of bytes from outside, as a function of bytes that must not panic and that holds what is
 //! read against a second opinion where there is one.
 //!
-//! Three things run them: `cargo xtask fuzz` with a guide by coverage ([`explorer`]), libFuzzer by the targets
-//! beside this file, and `tests/it/fuzz_replay.rs`, which plays the corpus and seeded mutations of it.
+//! Two things run them: `cargo xtask fuzz` under libFuzzer, guided by coverage, and `tests/it/fuzz_replay.rs`, which
+//! plays the corpus and seeded mutations of it.
 //!
 //! - [`requests`]: what shoppers, shops and browsers send;
 //! - [`records`]: the log and the states that are made of it;
@@ -35,6 +35,7 @@ const OWN: &[Target] = &[
     ("console_call", requests::console_call),
     ("operator_body", requests::operator_body),
     ("operator_query", requests::operator_query),
+    ("operator_names", requests::operator_names),
     ("siteverify", requests::siteverify),
     ("record", records::record),
     ("apply", records::apply),

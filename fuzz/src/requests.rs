@@ -7,21 +7,26 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flux_gate::config::{JwtAlgorithm, JwtIssuer};
+use flux_gate::evidence::analysis::patterns::Thresholds;
 use flux_gate::guard::challenge::work::Work;
 use flux_gate::guard::challenge::{Challenges, Fault, reads};
-use flux_gate::guard::client_ip::{TrustedProxies, parse_forwarded, parse_hop};
+use flux_gate::guard::client_ip::{TrustedProxies, canonical_net, parse_forwarded, parse_hop};
 use flux_gate::guard::jwt::JwtIssuers;
 use flux_gate::guard::score::heads;
 use flux_gate::guard::{Now, PassKeys, body, headers};
 use flux_gate::http::operator::console::{login, origin};
 use flux_gate::http::operator::incident::look::parameters::Parameters;
+use flux_gate::http::operator::incident::look::{self, Look, matched};
 use flux_gate::http::operator::incident::{reverse, stop};
 use flux_gate::http::operator::{
     allows, blocks, changes, handlers, limits, privacy, products, rooms, tokens,
 };
 use flux_gate::http::room::form;
 use flux_gate::room::{Ticket, TicketKey};
-use flux_gate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
+use flux_gate::sale::control::BlockTarget;
+use flux_gate::sale::{
+    BuyerRef, IdempotencyKey, OperationId, OperatorName, OrderId, ProductId, UserId,
+};
 use flux_gate::siteverify;
 use flux_gate::telemetry::request::{REQUEST_ID_CHARS_MAX, RequestId};
 use flux_gate::trace::context::{TRACEPARENT_BYTES, TraceContext};
@@ -186,6 +191,7 @@ pub fn request_headers(bytes: &[u8]) -> bool {
     let (map, _) = message(bytes);
     let _ = headers::signature(&map);
     let _ = headers::json_content(&map);
+    assert_eq!(heads::Heads::of(&map), heads::Heads::of(&map));
     if let Ok(time) = headers::request_time(&map, NOW_MS) {
         let text = std::str::from_utf8(time).expect("digits");
         let time_ms: u64 = text.parse().expect("a number");
@@ -321,7 +327,42 @@ pub fn operator_query(bytes: &[u8]) -> bool {
     if let Ok(Some(since)) = parameters.number("since", 0, u64::MAX) {
         assert!(query.bytes().filter(u8::is_ascii_digit).count() > 0 || since == 0);
     }
+    // What a dry run gives back for the call that acts: the same question, and with its span.
+    let look = Look { since_ms: 5, until_ms: 9, product: None, thresholds: Thresholds::default() };
+    let fixed = matched::fixed(query, &look).expect("it was read");
+    assert_eq!(matched::fixed(&fixed, &look).ok(), Some(fixed.clone()), "not the same twice");
+    let mut again = Parameters::read(Some(&fixed)).expect("what was written is read");
+    assert_eq!(again.number("since", 0, u64::MAX).ok(), Some(Some(5)));
+    assert_eq!(again.number("until", 0, u64::MAX).ok(), Some(Some(9)));
+    let mut asked = Parameters::read(Some(query)).expect("it was read");
+    for name in ["product", "pattern", "user", "address", "limit"] {
+        assert_eq!(again.text(name), asked.text(name), "another question");
+    }
     parameters.end().is_ok()
+}
+
+/// Networks and names as operators write them: a network has one form and is not too wide, a name is written as it was.
+pub fn operator_names(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    if let Some(ip) = look::network(text) {
+        assert!(text.parse::<IpAddr>().is_ok() || text.contains('/'), "{ip}");
+    }
+    if let Ok(name) = text.parse::<OperatorName>() {
+        assert_eq!(name.as_str(), text);
+    }
+    if let Ok(operation) = text.parse::<OperationId>() {
+        assert_eq!(operation.to_string(), text);
+    }
+    if let Ok(target) = text.parse::<BlockTarget>() {
+        assert_eq!(target.to_string(), text);
+        return true;
+    }
+    let Ok(network) = blocks::parse_network(text) else { return false };
+    let least = if network.addr().is_ipv4() { blocks::V4_BITS_MIN } else { blocks::V6_BITS_MIN };
+    assert!(network.prefix_len() >= least, "{network}");
+    assert_eq!(canonical_net(network), network);
+    assert_eq!(blocks::parse_network(&network.to_string()).ok(), Some(network));
+    true
 }
 
 /// Answers of a service of challenges: solved is only what says so.

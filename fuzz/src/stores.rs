@@ -1,17 +1,22 @@
 //! What Redis and Kafka answer, and what came through Kafka.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use flux_gate::config::room::Room;
 use flux_gate::gate::redis::is_ours;
+use flux_gate::keys::IdentityKeys;
 use flux_gate::keys::records::{Author, Nonce, RecordKeys};
 use flux_gate::keys::seal::Opener;
+use flux_gate::lobby::RedisRooms;
 use flux_gate::log::kafka::message::{
     Incoming, NONCE_HEADER, Read, RecordHeaders, VOUCHER_HEADER, author_of, partition_of, read,
     trace_place,
 };
+use flux_gate::room::Doors;
 use flux_gate::sale::{OrderId, ProductId};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::{Message, Timestamp};
+use redis::Value;
 
 use super::{NOW_MS, Target};
 
@@ -21,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("kafka_voucher", kafka_voucher),
     ("sealed_user", sealed_user),
     ("redis_reply", redis_reply),
+    ("room_answer", room_answer),
 ];
 
 /// Partitions of the topic that messages seem to come from.
@@ -32,6 +38,16 @@ const RECORD_KEYS: &str = "r1:fuzz-record-key-0123456789abcdef0123456789abcdef";
 const OPERATOR_SEED: &str = "0909090909090909090909090909090909090909090909090909090909090909";
 /// What user ids in the corpus are sealed to.
 pub const SEAL_KEYS: &str = "s1:0505050505050505050505050505050505050505050505050505050505050505";
+
+/// What is published of the room in the corpus.
+pub const ROOM_ENTRANTS: u32 = 3;
+pub const ROOM_VALUE: &str = "45c48cce2e2d7fbd";
+
+/// The keys behind the marks of rooms in the corpus.
+pub fn identity() -> Arc<IdentityKeys> {
+    static KEYS: OnceLock<Arc<IdentityKeys>> = OnceLock::new();
+    KEYS.get_or_init(|| Arc::new(IdentityKeys::new(&[1; 32], &[2; 32]))).clone()
+}
 
 /// The keys of a node that also holds the operators'.
 pub fn keys() -> &'static RecordKeys {
@@ -160,4 +176,27 @@ pub fn sealed_user(bytes: &[u8]) -> bool {
 /// Replies of Redis: whatever it says, it is one of our answers or none.
 pub fn redis_reply(bytes: &[u8]) -> bool {
     redis::parse_redis_value(bytes).is_ok_and(|value| is_ours(&value))
+}
+
+/// Answers of Redis's of one waiting room, in an array: places and head only go forward, and of head, draw and public
+/// value nothing is taken over but what a node has marked.
+pub fn room_answer(bytes: &[u8]) -> bool {
+    let Ok(Value::Array(answers)) = redis::parse_redis_value(bytes) else { return false };
+    let product: ProductId = "shoe".parse().expect("a product");
+    let config = Room { public_value_source: "drand".to_owned(), ..Room::default() };
+    let rooms = RedisRooms::new(&config, identity(), Arc::new(Doors::new(&["*".to_owned()])));
+    let (mut head, mut places, mut marked) = (0, 0, false);
+    for (answer, now_ms) in answers.into_iter().zip(NOW_MS..) {
+        rooms.hear(product, answer, now_ms);
+        let (view, draw) = (rooms.view(&product, true), rooms.draw(&product));
+        assert!(view.head >= head && view.places >= places, "a room went back");
+        (head, places) = (view.head, view.places);
+        // What the corpus marks.
+        assert!([0, 2, 3].contains(&head), "a head that no node has marked");
+        assert!(draw.entrants.is_none_or(|entrants| entrants == ROOM_ENTRANTS));
+        assert!(draw.public_value.as_deref().is_none_or(|value| value == ROOM_VALUE));
+        assert_eq!(draw.seed.is_some(), draw.entrants.is_some() && draw.public_value.is_some());
+        marked |= head > 0 || draw.entrants.is_some() || draw.public_value.is_some();
+    }
+    marked
 }

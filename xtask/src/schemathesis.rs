@@ -64,18 +64,22 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
         ensure!(answer.status == 200, "no sale: {}", answer.text());
     }
     let pass = pass(&target)?;
+    let hooks = workspace::root().join("tests/schemathesis");
     let (mut passed, mut failed, mut said) = (0, 0, String::new());
     for (tag, listener) in [("public", server.public), ("operator", server.operator)] {
         let mut command = Command::new("timeout");
         command
             .arg(TIME_MAX.as_secs().to_string())
             .arg(bin.join("schemathesis"))
-            .args(["--config-file", "schemathesis.toml", "run"])
+            .arg("--config-file")
+            .arg(hooks.join("schemathesis.toml"))
+            .arg("run")
             .arg(format!("http://{}/openapi.json", server.public))
             .args(["--url", &format!("http://{listener}"), "--include-tag", tag])
             .args(["--seed", SEED, "--max-examples", EXAMPLES_MAX, "--no-color"])
-            .current_dir(workspace::root().join("tests/schemathesis"))
-            .env("PYTHONPATH", ".")
+            // Where it may leave what it remembers of a run.
+            .current_dir(store.path())
+            .env("PYTHONPATH", &hooks)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("CLIENT", id)
             .env("CLIENT_SECRET", secret)

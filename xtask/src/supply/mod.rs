@@ -88,7 +88,26 @@ impl Metadata {
         let output = metadata.output().context("cannot run cargo metadata")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "cargo metadata failed: {said}");
-        serde_json::from_slice(&output.stdout).context("cargo metadata says something else")
+        let metadata: Self =
+            serde_json::from_slice(&output.stdout).context("cargo metadata says something else")?;
+        Ok(metadata.with_built_alone(&built(platform)?))
+    }
+
+    /// Without packages that are in the lockfile alone. An optional one that some feature would only set up further
+    /// (`ring?/alloc`) is a dependency to `cargo metadata`, though nothing turns it on.
+    fn with_built_alone(mut self, built: &BTreeSet<(String, String)>) -> Self {
+        let is_built =
+            |package: &Package| built.contains(&(package.name.clone(), package.version.clone()));
+        let left_out: BTreeSet<String> = self
+            .packages
+            .extract_if(.., |package| !is_built(package))
+            .map(|package| package.id)
+            .collect();
+        self.resolve.nodes.retain(|node| !left_out.contains(&node.id));
+        for node in &mut self.resolve.nodes {
+            node.deps.retain(|dep| !left_out.contains(&dep.pkg));
+        }
+        self
     }
 
     /// The parts of the program: what it is linked from and what takes part in building that, without what tests need.
@@ -111,6 +130,27 @@ impl Metadata {
         };
         all.iter().map(part).collect()
     }
+}
+
+/// Name and version of every package that a build of everything takes in, as `cargo tree` has it.
+fn built(platform: Option<&str>) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let mut tree = cargo();
+    tree.args(["tree", "--workspace", "--locked", "--all-features", "--edges", "normal,build,dev"]);
+    tree.args(["--target", platform.unwrap_or("all"), "--prefix", "none", "--format", "{p}"]);
+    let output = tree.output().context("cannot run cargo tree")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo tree failed: {said}");
+    Ok(listed(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Lines such as `serde v1.0.229 (proc-macro) (*)`.
+fn listed(tree: &str) -> BTreeSet<(String, String)> {
+    let lines = tree.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let name = words.next()?;
+        Some((name.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    });
+    lines.collect()
 }
 
 fn needs(node: &Node, to_build: bool) -> impl Iterator<Item = &str> {
@@ -155,4 +195,32 @@ pub fn checksums() -> anyhow::Result<BTreeMap<(String, String), String>> {
     let lock: Lock = toml::from_str(&text).context("Cargo.lock cannot be read")?;
     let locked = lock.package.into_iter();
     Ok(locked.filter_map(|one| Some(((one.name, one.version), one.checksum?))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_nothing_turns_on_is_left_out_with_the_need_of_it() {
+        let package = |id: &str, name: &str| serde_json::json!({ "id": id, "name": name, "version": "1.0.0" });
+        let metadata: Metadata = serde_json::from_value(serde_json::json!({
+            "packages": [package("1", "flux-gate"), package("2", "used"), package("3", "optional")],
+            "resolve": { "nodes": [
+                { "id": "1", "deps": [
+                    { "pkg": "2", "dep_kinds": [{ "kind": null }] },
+                    { "pkg": "3", "dep_kinds": [{ "kind": null }] },
+                ] },
+                { "id": "2", "deps": [] },
+                { "id": "3", "deps": [] },
+            ] },
+        }))
+        .unwrap();
+        let tree = "flux-gate v1.0.0 (/somewhere)\nused v1.0.0 (proc-macro)\nused v1.0.0 (*)\n\n";
+        let metadata = metadata.with_built_alone(&listed(tree));
+        let parts = metadata.parts().unwrap();
+        let names: Vec<_> = parts.iter().map(|part| part.package.name.as_str()).collect();
+        assert_eq!(names, ["flux-gate", "used"]);
+        assert_eq!(parts[0].needs, ["2"]);
+    }
 }

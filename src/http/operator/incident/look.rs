@@ -220,7 +220,7 @@ fn named(
 }
 
 /// An address of the network, if it is of one that has a mark.
-fn network(text: &str) -> Option<IpAddr> {
+pub fn network(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip);
     }

@@ -29,7 +29,7 @@ const INPUT_SECONDS_MAX: u64 = 10;
 /// Most memory of one target, in MiB.
 const MEMORY_MIB_MAX: u64 = 1_024;
 /// Files that `--keep` takes into one corpus at most: each is played in every run of the tests.
-const KEPT_FILES_MAX: usize = 40;
+const KEPT_FILES_MAX: usize = 16;
 /// Largest file that it takes, in bytes.
 const KEPT_BYTES_MAX: u64 = 1_024;
 /// What says that figures of the document are made here.

@@ -215,7 +215,7 @@ fn stores() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 }
 
 /// Answers as `room.lua` gives them before the opening, at the draw, and when places are served. The marks are made here as
-/// `src/lobby/redis/marks.rs` says, so that a room that reads others is found out.
+/// `src/lobby/redis/marks.rs` says, so that a room that reads others is found out. What is not marked says something else.
 #[cfg(feature = "distributed")]
 fn room_answers(marked: bool) -> Vec<u8> {
     use super::targets::stores::{ROOM_ENTRANTS, ROOM_VALUE, identity};
@@ -228,12 +228,14 @@ fn room_answers(marked: bool) -> Vec<u8> {
         let mac = tag(&key, purpose, &parts);
         if marked { hex::encode(&mac.as_ref()[..16]) } else { "00".repeat(16) }
     };
-    let (drawn, root) = (ROOM_ENTRANTS.to_be_bytes(), [7; 32]);
+    let (entrants, heads, value) =
+        if marked { (ROOM_ENTRANTS, [2, 3], ROOM_VALUE) } else { (4, [4, 5], "45c48cce2e2d7fbe") };
+    let (drawn, root) = (entrants.to_be_bytes(), [7; 32]);
     let head =
         |place: u32| format!("{place}:{}", mark("waiting-room-head", &[&place.to_be_bytes()]));
     let mac = mark("waiting-room-draw", &[&drawn, &root]);
-    let draw = format!("{ROOM_ENTRANTS}:{}:{mac}", hex::encode(root));
-    let value = format!("{ROOM_VALUE}:{}", mark("waiting-room-value", &[ROOM_VALUE.as_bytes()]));
+    let draw = format!("{entrants}:{}:{mac}", hex::encode(root));
+    let value = format!("{value}:{}", mark("waiting-room-value", &[value.as_bytes()]));
     let text = |text: &str| format!("${}\r\n{text}\r\n", text.len());
     let book = |next: u32, drawn: i64, [head, draw, value]: [&str; 3], total: u32| {
         let texts = [text(head), text(draw), text(value)].concat();
@@ -242,8 +244,11 @@ fn room_answers(marked: bool) -> Vec<u8> {
     let answers = [
         format!("*9\r\n:0\r\n:2\r\n$0\r\n\r\n{}", book(3, -1, ["", "", ""], 0)),
         format!("*7\r\n:1\r\n{}", book(3, 3, ["", &draw, ""], 0)),
-        format!("*8\r\n:0\r\n:0\r\n{}", book(4, 3, [&head(2), &draw, &value], 2)),
-        format!("*9\r\n:1000\r\n:1\r\n*1\r\n:-1\r\n{}", book(4, 3, [&head(3), &draw, &value], 3)),
+        format!("*8\r\n:0\r\n:0\r\n{}", book(4, 3, [&head(heads[0]), &draw, &value], 2)),
+        format!(
+            "*9\r\n:1000\r\n:1\r\n*1\r\n:-1\r\n{}",
+            book(4, 3, [&head(heads[1]), &draw, &value], 3)
+        ),
     ];
     format!("*{}\r\n{}", answers.len(), answers.concat()).into_bytes()
 }

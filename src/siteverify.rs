@@ -76,15 +76,23 @@ enum CallError {
 }
 
 /// What the three say alike. Other members are passed over.
-#[derive(Deserialize)]
-struct Answer {
-    success: bool,
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    /// Whether it was solved.
+    pub success: bool,
     #[serde(default)]
     hostname: Option<String>,
     #[serde(default)]
     action: Option<String>,
     #[serde(default, rename = "error-codes")]
     error_codes: Vec<String>,
+}
+
+impl Answer {
+    /// Reads the body of an answer; `None` if it is no JSON of such a service.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
 }
 
 impl Siteverify {
@@ -154,7 +162,7 @@ impl Siteverify {
         // hCaptcha says 200 of all, Turnstile 400 of some that it does not take.
         let takes = |status: StatusCode| status.is_success() || status == StatusCode::BAD_REQUEST;
         let answer = self.service.post(Post { content_type, headers: &[], body }, takes).await?;
-        serde_json::from_slice(&answer).map_err(|_| CallError::Answer)
+        Answer::read(&answer).ok_or(CallError::Answer)
     }
 }
 

@@ -53,6 +53,11 @@ pub use counters::Counts;
 pub use handle::{NotCalled, RedisHandle};
 pub use library::{LibraryKeeper, load_library};
 
+/// Whether a reply of Redis's is an answer of our functions. Whatever else it is, the gate takes it for a failed call.
+pub fn is_ours(reply: &::redis::Value) -> bool {
+    calls::Answer::parse(reply).is_some() || calls::Levelled::parse(reply).is_some()
+}
+
 /// How to reach Redis, and the rates that hold over all nodes.
 pub struct Options {
     /// `rediss://user:password@host:port`.

@@ -25,7 +25,7 @@ pub static X_DEVICE_FINGERPRINT: HeaderName = HeaderName::from_static("x-device-
 pub const REQUEST_TIME_WINDOW_MS: u64 = 30_000;
 
 /// Digits of a Unix time in milliseconds at most: enough until the year 5138.
-const TIME_DIGITS_MAX: usize = 14;
+pub const TIME_DIGITS_MAX: usize = 14;
 
 /// What a header that may come once holds.
 pub enum Single<'a> {

@@ -107,8 +107,8 @@ fn show(page: &mut String, call: &Call<'_>) {
         let _ = write!(page, "<p class=\"who\">By: {}</p>", escaped(&who.join(", or ")));
     }
     parameters(page, items(&described["parameters"]));
-    let example = &described["requestBody"]["content"]["application/json"]["example"];
-    if !example.is_null() {
+    for (_, content) in members(&described["requestBody"]["content"]) {
+        let example = &content["example"];
         let _ = write!(page, "<p>Body</p><pre tabindex=\"0\">{}</pre>", pretty(example));
     }
     answers(page, &described["responses"]);

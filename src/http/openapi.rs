@@ -10,8 +10,11 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::reply::{self, Particulars};
+use crate::telemetry::request::REQUEST_ID_CHARS_MAX;
+use crate::trace::REQUEST_ID;
 
 mod operations;
+mod parameters;
 mod schemas;
 
 use operations::{Answer, Caller, Operation};
@@ -47,6 +50,14 @@ pub fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas::all(),
+            "headers": { "RequestId": {
+                "required": true,
+                "description": "names the request in the log: the caller's own id, if it is one, else a new one",
+                "schema": {
+                    "type": "string", "pattern": "^[A-Za-z0-9._:-]+$",
+                    "minLength": 1, "maxLength": REQUEST_ID_CHARS_MAX,
+                },
+            } },
             "securitySchemes": {
                 "pass": {
                     "type": "http", "scheme": "bearer",
@@ -77,23 +88,27 @@ fn describe(operation: &Operation) -> Value {
     let mut responses: BTreeMap<u16, Value> = BTreeMap::new();
     for answer in operation.answers.iter().chain(operation.caller.answers()) {
         let status = answer.code().meaning().status.as_u16();
-        let response = responses.entry(status).or_insert_with(
-            || json!({ "description": answer.code().meaning().phrase, "content": {} }),
-        );
+        let response = responses.entry(status).or_insert_with(|| {
+            json!({
+                "description": answer.code().meaning().phrase,
+                "headers": { REQUEST_ID.as_str(): { "$ref": "#/components/headers/RequestId" } },
+                "content": {},
+            })
+        });
         add_example(response, answer);
     }
     let mut described = json!({
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.caller.tag()],
-        "parameters": parameters(operation),
+        "parameters": parameters::of(operation),
         "security": operation.caller.security(),
         "responses": responses,
     });
     if let Some((schema, example)) = operation.body {
         described["requestBody"] = json!({
             "required": true,
-            "content": { "application/json": {
+            "content": { operation.body_type: {
                 "schema": reference(schema), "example": parse(example),
             } },
         });
@@ -104,14 +119,14 @@ fn describe(operation: &Operation) -> Value {
 fn add_example(response: &mut Value, answer: &Answer) {
     let (media_type, schema, example) = match answer {
         Answer::Json { schema, example, .. } => ("application/json", *schema, parse(example)),
-        Answer::Text { example, .. } => {
-            response["content"]["text/plain"] =
+        Answer::Text { kind, example, .. } => {
+            response["content"][kind] =
                 json!({ "schema": { "type": "string" }, "example": example });
             return;
         }
+        Answer::Elsewhere(_) => return,
         Answer::Events { example, .. } => {
-            response["content"]["text/event-stream"] =
-                json!({ "schema": { "type": "string" }, "example": example });
+            response["content"]["text/event-stream"] = json!({ "example": example });
             return;
         }
         Answer::Problem(code) => {
@@ -134,29 +149,6 @@ fn add_example(response: &mut Value, answer: &Answer) {
         _ => json!({ "oneOf": schemas }),
     };
     content["examples"][answer.code().meaning().word] = json!({ "value": example });
-}
-
-fn parameters(operation: &Operation) -> Vec<Value> {
-    let path = operation.path.split('/').filter_map(|segment| {
-        let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-        Some(json!({
-            "name": name, "in": "path", "required": true, "schema": { "type": "string" },
-        }))
-    });
-    let headers = operation.caller.headers().iter().chain(operation.headers);
-    let headers = headers.map(|(name, required, description)| {
-        json!({
-            "name": name, "in": "header", "required": required, "description": description,
-            "schema": { "type": "string" },
-        })
-    });
-    let query = operation.query.iter().map(|(name, kind, description)| {
-        json!({
-            "name": name, "in": "query", "required": false, "description": description,
-            "schema": { "type": kind },
-        })
-    });
-    path.chain(headers).chain(query).collect()
 }
 
 fn reference(schema: &str) -> Value {

@@ -240,14 +240,21 @@ impl RedisRooms {
         Ok(answer.first().and_then(integer) == Some(1))
     }
 
-    pub(super) fn view(&self, product: &ProductId, opened: bool) -> View {
+    /// Takes over what an answer of Redis's says of a room, as every call does; `false` if it is none of our functions'.
+    pub fn hear(&self, product: ProductId, answer: Value, now_ms: u64) -> bool {
+        take_over(&self.mirror(product), answer, now_ms).is_some()
+    }
+
+    /// How a room stands, as far as this node has heard.
+    pub fn view(&self, product: &ProductId, opened: bool) -> View {
         match self.find(product) {
             Some(mirror) if mirror.lock().is_entered() => mirror.lock().view(&self.terms),
             _ => View::empty(opened),
         }
     }
 
-    pub(super) fn draw(&self, product: &ProductId) -> Draw {
+    /// What is published of a draw, as far as this node has heard.
+    pub fn draw(&self, product: &ProductId) -> Draw {
         match self.find(product) {
             Some(mirror) => mirror.lock().published_draw(),
             None => {
@@ -379,9 +386,14 @@ async fn ask(
             return Err(Unavailable);
         }
     };
-    let (answer, book) = calls::answer(value).ok_or(Unavailable)?;
+    take_over(mirror, value, now_ms).ok_or(Unavailable)
+}
+
+/// Takes over what an answer says of the room; what it says beside that. `None`: it is none of our functions'.
+fn take_over(mirror: &Mutex<Mirror>, answer: Value, now_ms: u64) -> Option<Vec<Value>> {
+    let (said, book) = calls::answer(answer)?;
     mirror.lock().take(book, now_ms);
-    Ok(answer)
+    Some(said)
 }
 
 fn u32_of(value: &Value) -> Result<u32, Unavailable> {

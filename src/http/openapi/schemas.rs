@@ -162,6 +162,26 @@ pub fn all() -> Map<String, Value> {
         ),
     );
     add("SessionBody", strict(json!({ "userId": name(UserId::PATTERN) }), &[]));
+    let lang = || json!({ "type": "string", "description": "a language of the page" });
+    add(
+        "EnterForm",
+        strict(
+            json!({
+                "product": name(ProductId::PATTERN), "lang": lang(),
+                "pass": { "type": "string", "description": "absent: the cookie's, from this page alone" },
+            }),
+            &["product"],
+        ),
+    );
+    add(
+        "BuyForm",
+        strict(
+            json!({
+                "product": name(ProductId::PATTERN), "lang": lang(), "token": { "type": "string" },
+            }),
+            &["product", "token"],
+        ),
+    );
     add("CancelBody", strict(json!({ "restock": { "type": "boolean" } }), &["restock"]));
     add(
         "OrderAnswer",
@@ -296,11 +316,14 @@ fn array(schema: &str) -> Value {
     json!({ "type": "array", "items": super::reference(schema) })
 }
 
-fn name(pattern: &str) -> Value {
-    json!({
-        "type": "string", "pattern": pattern, "minLength": 1,
-        "maxLength": crate::sale::ids::NAME_BYTES_MAX,
-    })
+/// The schema of products' and users' ids.
+pub fn name(pattern: &str) -> Value {
+    identifier(pattern, crate::sale::ids::NAME_BYTES_MAX)
+}
+
+/// The schema of a text of these characters.
+pub fn identifier(pattern: &str, length_max: usize) -> Value {
+    json!({ "type": "string", "pattern": pattern, "minLength": 1, "maxLength": length_max })
 }
 
 fn order_id() -> Value {

@@ -241,7 +241,8 @@ pub(super) fn parse_id(id: &str) -> Result<BlockTarget, Coded> {
     id.parse().map_err(|why| invalid(&format!("the id of a block {why}")))
 }
 
-fn parse_network(text: &str) -> Result<IpNet, Coded> {
+/// A network as operators write it, in its one form, and not too wide.
+pub fn parse_network(text: &str) -> Result<IpNet, Coded> {
     let network = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))

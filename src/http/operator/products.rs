@@ -13,6 +13,7 @@ use super::Operator;
 use super::approvals;
 use super::auth::Caller;
 use super::desk::write;
+use super::incident::look::parameters::TIME_MS_MAX;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::sale::control::UnitsChange;
@@ -75,8 +76,10 @@ pub struct Create {
     #[schema(example = 100)]
     quantity: u32,
     /// Unix milliseconds; absent is now.
+    #[schema(maximum = 253_402_300_799_999_u64)]
     opens_at: Option<u64>,
     /// Unix milliseconds; absent is never.
+    #[schema(maximum = 253_402_300_799_999_u64)]
     closes_at: Option<u64>,
     /// Absent: `orders.per_buyer_limit`.
     per_buyer_limit: Option<u32>,
@@ -220,6 +223,10 @@ fn check_terms(terms: &SaleOpened) -> Result<(), Coded> {
         return Err(invalid(&format!(
             "repeatWindowSeconds must be at most {REPEAT_WINDOW_SECONDS_MAX}"
         )));
+    }
+    // A ledger could not keep a later one.
+    if terms.opens_at_ms.max(terms.closes_at_ms.unwrap_or(0)) > TIME_MS_MAX {
+        return Err(invalid("opensAt and closesAt must be before the year 10000"));
     }
     if terms.closes_at_ms.is_some_and(|at_ms| at_ms <= terms.opens_at_ms) {
         return Err(invalid("closesAt must be after opensAt"));

@@ -52,7 +52,7 @@ struct Buy {
 }
 
 /// The pass in the cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
     let each = all.flat_map(|cookies| cookies.split(';')).map(str::trim);
     each.filter_map(|cookie| cookie.split_once('='))
@@ -370,12 +370,22 @@ fn duration(texts: &super::look::Texts, seconds: u64) -> String {
 }
 
 fn fields<T: DeserializeOwned>(received: &Received<'_>) -> Option<T> {
-    let kind = received.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+    read(received.headers(), received.body())
+}
+
+/// The fields of a form; `None` if it is none, or has others.
+fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Option<T> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return None;
     }
-    serde_urlencoded::from_bytes(received.body()).ok()
+    serde_urlencoded::from_bytes(body).ok()
+}
+
+/// Whether this is one of the two forms, as far as its fields go.
+pub fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
+    read::<Enter>(headers, body).is_some() || read::<Buy>(headers, body).is_some()
 }
 
 /// Whether the browser does not say that the form is another site's. One that says nothing is old: the cookie's

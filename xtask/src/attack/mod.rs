@@ -28,10 +28,9 @@ mod verdict;
 
 use crate::support;
 
-pub use client::{CLIENTS, OPERATORS};
+pub use client::{CLIENTS, OPERATORS, Target};
 pub use servers::{PROGRAM_VARIABLE, people, program};
 
-use client::Target;
 use servers::Servers;
 use verdict::Got;
 

@@ -180,6 +180,7 @@ pub const OPERATIONS: &[Operation] = &[
         caller: Caller::Viewer,
         answers: &[Text {
             code: Code::Ok,
+            kind: "application/openmetrics-text",
             example: "flux_gate_answers_total{code=\"accepted\"} 100\n",
         }],
         ..NOTHING

@@ -1,10 +1,13 @@
 //! The calls of waiting rooms.
 
-use super::Answer::{Events, Json, Problem, Text};
+use super::Answer::{Elsewhere, Events, Json, Problem, Text};
 use super::{Caller, NOTHING, Operation};
 use crate::http::code::Code;
 
-const PRODUCT: (&str, &str, &str) = ("product", "string", "the product's id");
+const PRODUCT: (&str, &str, &str) = ("product", "product", "the product's id");
+const HTML: &str = "text/html";
+const FORM: &str = "application/x-www-form-urlencoded";
+const PAGE: &str = "<!doctype html>…";
 const ROOM: &str = r#"{"productId":"iphone-15","active":true,"phase":"serving","head":120,"places":4800,"admitted":50,"admittedTotal":110,"waitSeconds":94,"viewers":4100}"#;
 const DRAW: &str = r#"{"productId":"iphone-15","commitment":"8f14e45fceea167a5a36dedd4bea25438f14e45fceea167a5a36dedd4bea2543","publicValueSource":"drand quicknet, first round after the opening","entrants":4800,"root":"c9f0f895fb98ab9159f51fd0297e236dc9f0f895fb98ab9159f51fd0297e236d","publicValue":"45c48cce2e2d7fbd","seed":"6512bd43d9caa6e02c990b0a82652dca6512bd43d9caa6e02c990b0a82652dca"}"#;
 
@@ -16,8 +19,8 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The waiting room's page; the shop's link carries pass and session key behind a #",
         query: &[PRODUCT, ("lang", "string", "a language of the page, such as de")],
         answers: &[
-            Text { code: Code::Ok, example: "<!doctype html>…" },
-            Text { code: Code::NoRoom, example: "<!doctype html>…" },
+            Text { code: Code::Ok, kind: HTML, example: PAGE },
+            Text { code: Code::NoRoom, kind: HTML, example: PAGE },
         ],
         ..NOTHING
     },
@@ -123,7 +126,11 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The leaves of the draw's Merkle tree by number, one a line; empty before the opening",
         query: &[PRODUCT],
         answers: &[
-            Text { code: Code::Ok, example: "8f14e45fceea167a…\nc9f0f895fb98ab91…\n" },
+            Text {
+                code: Code::Ok,
+                kind: "text/plain",
+                example: "8f14e45fceea167a…\nc9f0f895fb98ab91…\n",
+            },
             Problem(Code::InvalidRequest),
             Problem(Code::UnknownProduct),
             Problem(Code::NoRoom),
@@ -136,8 +143,14 @@ pub const OPERATIONS: &[Operation] = &[
         method: "post",
         path: "/waiting-room/enter",
         summary: "A place for a browser without scripts: a form with product, pass and lang, from the shop's page",
+        body_type: FORM,
+        body: Some(("EnterForm", r#"{"product":"iphone-15","pass":"v1.eyJr….c2ln…","lang":"de"}"#)),
         answers: &[
-            Text { code: Code::SeeOther, example: "" },
+            Text { code: Code::Unauthorized, kind: HTML, example: PAGE },
+            Text { code: Code::NoRoom, kind: HTML, example: PAGE },
+            Text { code: Code::RoomFull, kind: HTML, example: PAGE },
+            Text { code: Code::RoomUnavailable, kind: HTML, example: PAGE },
+            Elsewhere(Code::SeeOther),
             Problem(Code::InvalidRequest),
             Problem(Code::Forbidden),
         ],
@@ -148,11 +161,23 @@ pub const OPERATIONS: &[Operation] = &[
         method: "post",
         path: "/waiting-room/buy",
         summary: "An order by the page's own form with product, token and lang, which spends the admission of the cookie",
+        body_type: FORM,
+        body: Some(("BuyForm", r#"{"product":"iphone-15","token":"0f1e…","lang":"de"}"#)),
         answers: &[
-            Text { code: Code::Accepted, example: "<!doctype html>…" },
+            Text { code: Code::Pending, kind: HTML, example: PAGE },
+            Text { code: Code::Unauthorized, kind: HTML, example: PAGE },
+            Text { code: Code::NoRoom, kind: HTML, example: PAGE },
+            Text { code: Code::SoldOut, kind: HTML, example: PAGE },
+            Text { code: Code::LimitReached, kind: HTML, example: PAGE },
+            Text { code: Code::NotYourTurn, kind: HTML, example: PAGE },
+            Text { code: Code::Closed, kind: HTML, example: PAGE },
+            Text { code: Code::Busy, kind: HTML, example: PAGE },
+            Text { code: Code::Duplicate, kind: HTML, example: PAGE },
+            Text { code: Code::Accepted, kind: HTML, example: PAGE },
             Problem(Code::InvalidRequest),
             Problem(Code::Forbidden),
             Problem(Code::TicketInvalid),
+            Problem(Code::RoomUnavailable),
         ],
         ..NOTHING
     },

@@ -31,7 +31,7 @@ pub mod analysis;
 pub mod matched;
 pub mod offenders;
 pub mod orders;
-mod parameters;
+pub mod parameters;
 
 /// The span of a look that names none, in milliseconds: an hour, as of a report.
 const SPAN_MS: u64 = 3_600_000;
@@ -220,7 +220,7 @@ fn named(
 }
 
 /// An address of the network, if it is of one that has a mark.
-fn network(text: &str) -> Option<IpAddr> {
+pub fn network(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(ip);
     }

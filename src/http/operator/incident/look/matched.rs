@@ -71,7 +71,7 @@ pub async fn matched(
 }
 
 /// The query with the span that was looked at.
-fn fixed(query: &str, look: &Look) -> Result<String, Coded> {
+pub fn fixed(query: &str, look: &Look) -> Result<String, Coded> {
     let unreadable = |_| invalid("the query cannot be read");
     let mut pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).map_err(unreadable)?;
     pairs.retain(|(name, _)| name != "since" && name != "until");

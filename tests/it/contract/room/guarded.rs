@@ -123,7 +123,7 @@ fn a_browser_without_scripts_is_told_in_its_own_words_why_its_form_is_refused() 
     let (browser, token) = admitted_by_form(&gate, &Shopper::new(&gate, "alice"));
     let pressed = |language: &str| {
         let body = format!("product=lamp&token={token}&lang={language}");
-        let draft = Draft::new("POST", "/waiting-room/buy", &body)
+        let draft = Draft::new("POST", "/waiting-room/buy", body)
             .set("content-type", "application/x-www-form-urlencoded")
             .set("sec-fetch-site", "same-origin")
             .set("sec-fetch-mode", "navigate")

@@ -83,6 +83,8 @@ fn bodies() -> Vec<Case> {
         "\"repeatWindowSeconds\":18446744073709551615",
         "\"repeatWindowSeconds\":18446744073709551616",
         "\"opensAt\":18446744073709551616",
+        "\"opensAt\":253402300800000",
+        "\"closesAt\":253402300800000",
         "\"zqmarkqz\":1",
         "\"perBuyerLimit\":\"zqmarkqz\"",
     ];

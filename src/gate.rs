@@ -100,7 +100,7 @@ impl GateHandle {
                 gate.admit(product, buyer, now_us)
             }
             #[cfg(feature = "distributed")]
-            Self::Redis(handle) => handle.admit(product, buyer, origin, now_us).await,
+            Self::Redis(handle) => Box::pin(handle.admit(product, buyer, origin, now_us)).await,
         }
     }
 

@@ -165,7 +165,8 @@ pub async fn place_order(world: &impl World, attempt: &Attempt) -> Answer {
             subject: Some(attempt.user),
             by: None,
         };
-        match world.propose(append, DECISION_WAIT_US_MAX).await {
+        // Boxed: what is refused before is spared the room.
+        match Box::pin(world.propose(append, DECISION_WAIT_US_MAX)).await {
             Proposed::Decided(decided) => match settle(decided.outcome) {
                 Some(answer) => return answer,
                 None if proposals < PROPOSALS_MAX => {}

@@ -210,8 +210,8 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "([a-z\\[\\]{}=.\"'#é\n 0-9-]|http|listen|clients|jwt){0,60}") {
             let (entries, problems) = parse(Path::new("f.toml"), &text);
-            // One more at most: the fault of a text that ends too early.
-            proptest::prop_assert!(entries.len() + problems.len() <= text.len() + 1);
+            // A key without a name and a value is three faults at one place.
+            proptest::prop_assert!(entries.len() + problems.len() <= 3 * (text.len() + 1));
         }
     }
 

@@ -229,7 +229,7 @@ fn table(all: &[Figures]) -> String {
     let mut text = format!(
         "{}\n\n| target | seconds | executions | a second | edges reached | inputs found | kept anew | crashes |\n\
          |---|---|---|---|---|---|---|---|\n",
-        report::machine()
+        report::machine_with("one target at a time on one of them")
     );
     for figures in all {
         let Figures { name, seconds, executions, per_second, edges, corpus, kept, crashes } =

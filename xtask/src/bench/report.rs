@@ -171,13 +171,16 @@ pub fn write_between(path: &Path, marker: &str, table: &str) -> anyhow::Result<(
 
 /// The machine in one sentence.
 pub fn machine() -> String {
+    machine_with("shared by client and server")
+}
+
+/// The same, with the word on who runs on it.
+pub fn machine_with(who: &str) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name"));
     let model = model.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown");
-    format!(
-        "{cores} cores ({model}), shared by client and server; load average {load} before the first run."
-    )
+    format!("{cores} cores ({model}), {who}; load average {load} before the first run.")
 }

@@ -35,6 +35,7 @@ const MODULES: &[&str] = &[
     "gcra",
     "keys",
     "log",
+    "outgoing",
     "place_order",
     "receipt",
     "sale",

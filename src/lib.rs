@@ -20,6 +20,8 @@
 //! sale/                           the domain; uses nothing
 //! ```
 
+// What cannot fail says why: `expect`, not `unwrap`.
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 #![warn(missing_docs)]
 
 pub mod app;

@@ -57,11 +57,12 @@ pub fn mutated(seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
     bytes
 }
 
-/// SplitMix64.
-struct Random(u64);
+/// SplitMix64: small, seeded, good enough to choose bytes.
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    /// The next number below the limit, which is not 0.
+    pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

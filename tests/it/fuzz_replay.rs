@@ -9,6 +9,7 @@ mod targets;
 
 mod seeds;
 
+pub use targets::mutation::Random;
 use targets::mutation::mutated;
 
 /// Mutations of each target; fewer where one needs a file.

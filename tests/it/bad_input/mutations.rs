@@ -1,6 +1,7 @@
 //! Good requests with a few bytes changed, by a seeded generator: whatever comes of it, it is no 5xx.
 
 use super::{Case, Expect, Kit};
+use crate::fuzz_replay::Random;
 use crate::support::draft::Draft;
 
 /// Mutated requests.
@@ -53,18 +54,5 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     }
     if bytes.is_empty() {
         bytes.push(byte);
-    }
-}
-
-/// SplitMix64: small, seeded, good enough to choose bytes.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
     }
 }

@@ -12,6 +12,7 @@
 //! The parts: [`sighting`], [`mark`] (the pseudonyms), `tally` (what is kept), `intake` (the way to the thread that
 //! writes), and a leaf for each profile. `docs/DATA_MODEL.md` tells where it lies and for how long.
 
+use crate::ledger::readers::NotRead;
 use crate::sale::{BuyerRef, ProductId};
 
 pub mod analysis;
@@ -110,6 +111,15 @@ pub enum EvidenceError {
     /// The thread that was to answer has ended.
     #[error("a read of the evidence was cut off")]
     CutOff,
+}
+
+impl From<NotRead> for EvidenceError {
+    fn from(why: NotRead) -> Self {
+        match why {
+            NotRead::Busy => Self::Busy,
+            NotRead::Ended => Self::CutOff,
+        }
+    }
 }
 
 impl Evidence {

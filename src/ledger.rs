@@ -1,15 +1,16 @@
 //! The ledger: the system of record that people and shops query. Filled from the log, exactly once.
 //!
 //! Reads are bounded: a page looks at most at so many rows of the log and says where the next one starts,
-//! so nobody can make the ledger scan without end; [`Ledger::counts`] alone reads a whole product and is
-//! for operators.
+//! so nobody can make the ledger scan without end.
 
 use crate::sale::{BuyerRef, OrderId, OrderStatus, ProductId, UserId};
 use person::{Deleted, Erased, PersonOrder};
+use readers::NotRead;
 
 pub mod person;
 #[cfg(feature = "distributed")]
 pub mod postgres;
+pub(crate) mod readers;
 pub mod sqlite;
 
 #[cfg(feature = "distributed")]
@@ -94,15 +95,6 @@ pub enum Lookup {
     NotYet,
 }
 
-/// A product's orders, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Orders that stand.
-    pub confirmed: u64,
-    /// Orders that were reversed.
-    pub reversed: u64,
-}
-
 /// Why the ledger gave no answer. Reads change nothing, so a retry is always safe.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -128,6 +120,15 @@ pub enum LedgerError {
     /// The thread that read it ended.
     #[error("a read of the ledger was cut off")]
     CutOff,
+}
+
+impl From<NotRead> for LedgerError {
+    fn from(why: NotRead) -> Self {
+        match why {
+            NotRead::Busy => Self::Busy,
+            NotRead::Ended => Self::CutOff,
+        }
+    }
 }
 
 impl Ledger {
@@ -178,18 +179,6 @@ impl Ledger {
             Self::Sqlite(ledger) => ledger.archived_order(id).await,
             #[cfg(feature = "distributed")]
             Self::Postgres(ledger) => ledger.archived_order(id).await,
-        }
-    }
-
-    /// The orders of a product, counted. Reads the whole log: for operators.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; safe to retry.
-    pub async fn counts(&self, product: ProductId) -> Result<Counts, LedgerError> {
-        match self {
-            Self::Sqlite(ledger) => ledger.counts(product).await,
-            #[cfg(feature = "distributed")]
-            Self::Postgres(ledger) => ledger.counts(product).await,
         }
     }
 

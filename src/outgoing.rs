@@ -40,6 +40,9 @@ pub enum TlsError {
         /// Why.
         reason: String,
     },
+    /// There are no certificates of authorities.
+    #[error("no certificate authority is known to check the server's certificate by")]
+    NoAuthority,
     /// TLS itself.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -209,6 +212,9 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthority);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::keys::IdentityKeys;
 use crate::ledger::postgres::PostgresError;
 use crate::ledger::postgres::connect::Connector;
-use crate::ledger::postgres::reader::{NotRead, Pools, Reader};
+use crate::ledger::postgres::reader::{Pools, Reader};
 use crate::ledger::postgres::types::{Sixteen, buyer, int, order_id, uint};
 use crate::sale::{BuyerRef, ProductId};
 
@@ -166,15 +166,6 @@ impl PostgresEvidence {
 enum Value {
     Number(i64),
     Buyer(Sixteen),
-}
-
-impl From<NotRead> for EvidenceError {
-    fn from(why: NotRead) -> Self {
-        match why {
-            NotRead::Busy => Self::Busy,
-            NotRead::Ended => Self::CutOff,
-        }
-    }
 }
 
 impl From<tokio_postgres::Error> for EvidenceError {

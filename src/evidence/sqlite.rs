@@ -16,15 +16,16 @@ use super::{
 use crate::clock::Clock;
 use crate::config::evidence::Evidence as Settings;
 use crate::keys::IdentityKeys;
+use crate::ledger::readers::{Bounds, Readers};
 use crate::sale::{BuyerRef, OrderId, ProductId};
 
-mod readers;
 mod store;
 
 pub use store::EVIDENCE_FILE;
 
-use readers::Readers;
 use store::Store;
+
+const READERS: Bounds = Bounds { readers_max: 2, waiting_max: 64 };
 
 /// The evidence in a file. Cheap to clone.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub struct SqliteEvidence(Arc<Running>);
 
 struct Running {
     intake: Intake<Store>,
-    readers: Arc<Readers>,
+    readers: Readers,
 }
 
 impl SqliteEvidence {
@@ -47,9 +48,9 @@ impl SqliteEvidence {
         identity: Arc<IdentityKeys>,
     ) -> std::io::Result<Self> {
         let store = Store::open(dir, settings, clock.clone());
-        let readers = Readers::new(dir.join(EVIDENCE_FILE), store.files());
+        let readers = Readers::new(dir.join(EVIDENCE_FILE), store.files(), READERS);
         let intake = Intake::start(store, clock, identity)?;
-        Ok(Self(Arc::new(Running { intake, readers: Arc::new(readers) })))
+        Ok(Self(Arc::new(Running { intake, readers })))
     }
 
     pub(super) fn recorder(&self) -> Recorder {

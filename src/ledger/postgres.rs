@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::person::{Deleted, Erased, PersonOrder};
-use super::{Counts, Event, LedgerError, Lookup, OrderRow, Page};
+use super::{Event, LedgerError, Lookup, OrderRow, Page};
 use crate::config::Config;
 use crate::sale::{BuyerRef, OrderId, ProductId};
 use crate::snapshot::Snapshot;
@@ -148,14 +148,6 @@ impl PostgresLedger {
     pub(super) async fn deletions(&self) -> Result<Vec<Deleted>, LedgerError> {
         let read = move |pools: std::rc::Rc<reader::Pools>| async move {
             Ok(person::deletions(&*pools.main().await?).await?)
-        };
-        self.reader.read(read).await
-    }
-
-    /// See [`Ledger::counts`](super::Ledger::counts).
-    pub(super) async fn counts(&self, product: ProductId) -> Result<Counts, LedgerError> {
-        let read = move |pools: std::rc::Rc<reader::Pools>| async move {
-            Ok(pages::counts(&*pools.main().await?, product).await?)
         };
         self.reader.read(read).await
     }

@@ -1,42 +1,25 @@
 //! The ledger of the embedded profile: views on the log, read by read-only connections of its own.
 //!
-//! SQLite blocks, so reads run on the runtime's blocking threads; at most [`READERS_MAX`] at once, and at
-//! most [`WAITING_MAX`] wait. A read transaction is short: a long one would keep the log's upkeep from
-//! starting its write-ahead log over.
+//! A read transaction is short: a long one would keep the log's upkeep from starting its write-ahead log over.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
-use tokio::sync::Semaphore;
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Counts, Event, EventKind, LedgerError, Lookup, OrderRow, PAGE_ROWS_MAX, Page};
+use super::readers::{Bounds, Readers};
+use super::{Event, EventKind, LedgerError, Lookup, OrderRow, PAGE_ROWS_MAX, Page};
 use crate::sale::{OrderId, OrderStatus, ProductId};
 
 mod person;
 
-/// Reads at once.
-const READERS_MAX: usize = 4;
-/// Reads that wait or run; a further one is [`LedgerError::Busy`].
-const WAITING_MAX: usize = 256;
+const BOUNDS: Bounds = Bounds { readers_max: 4, waiting_max: 256 };
 /// Rows of the log that one page looks at.
 const SCAN_ROWS_MAX: u64 = 50_000;
-/// How long a read waits for SQLite's short internal locks, in milliseconds.
-const LOCK_WAIT_MS: u64 = 5_000;
 
 /// The ledger in the log's own store. Cheap to clone.
 #[derive(Clone)]
-pub struct SqliteLedger(Arc<Readers>);
-
-struct Readers {
-    store_file: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
-    waiting: AtomicUsize,
-}
+pub struct SqliteLedger(Readers);
 
 impl SqliteLedger {
     /// Opens the log's store (`SqliteLog::store_file`) for reading.
@@ -44,13 +27,9 @@ impl SqliteLedger {
     /// # Errors
     /// The file is missing or no store.
     pub fn open(store_file: &Path) -> Result<Self, LedgerError> {
-        let first = open(store_file)?;
-        Ok(Self(Arc::new(Readers {
-            store_file: store_file.into(),
-            idle: Mutex::new(vec![first]),
-            permits: Semaphore::new(READERS_MAX),
-            waiting: AtomicUsize::new(0),
-        })))
+        let readers = Readers::new(store_file.into(), Arc::default(), BOUNDS);
+        readers.check()?;
+        Ok(Self(readers))
     }
 
     pub(super) async fn orders_page(
@@ -59,102 +38,47 @@ impl SqliteLedger {
         after: u64,
         limit: usize,
     ) -> Result<Page<OrderRow>, LedgerError> {
-        self.read(move |connection| {
-            read_page(connection, after, limit, |to, limit| {
-                let mut statement =
-                    connection.prepare_cached(include_str!("sql/orders_page.sql"))?;
-                let product = product.as_ref().map(ProductId::as_str);
-                let rows = statement.query((int(after), int(to), product, limit))?;
-                collect(rows, order_row)
+        self.0
+            .read(move |connection| {
+                read_page(connection, after, limit, |to, limit| {
+                    let mut statement =
+                        connection.prepare_cached(include_str!("sql/orders_page.sql"))?;
+                    let product = product.as_ref().map(ProductId::as_str);
+                    let rows = statement.query((int(after), int(to), product, limit))?;
+                    collect(rows, order_row)
+                })
             })
-        })
-        .await
+            .await
     }
 
     pub(super) async fn feed(&self, after: u64, limit: usize) -> Result<Page<Event>, LedgerError> {
-        self.read(move |connection| {
-            read_page(connection, after, limit, |to, limit| {
-                let mut statement = connection.prepare_cached(include_str!("sql/feed.sql"))?;
-                collect(statement.query((int(after), int(to), limit))?, event)
+        self.0
+            .read(move |connection| {
+                read_page(connection, after, limit, |to, limit| {
+                    let mut statement = connection.prepare_cached(include_str!("sql/feed.sql"))?;
+                    collect(statement.query((int(after), int(to), limit))?, event)
+                })
             })
-        })
-        .await
+            .await
     }
 
     pub(super) async fn archived_order(&self, id: OrderId) -> Result<Lookup, LedgerError> {
-        self.read(move |connection| {
-            // Before the look-up: an index that is completed in between must not make it `Absent`.
-            let archiving: bool =
-                connection.query_row(include_str!("sql/archiving.sql"), [], |row| row.get(0))?;
-            let mut statement =
-                connection.prepare_cached(include_str!("sql/archived_order.sql"))?;
-            match statement.query_row([id.as_bytes()], |row| Ok(order_row(row))).optional()? {
-                Some(row) => Ok(Lookup::Found(row?)),
-                None if archiving => Ok(Lookup::NotYet),
-                None => Ok(Lookup::Absent),
-            }
-        })
-        .await
+        self.0
+            .read(move |connection| {
+                // Before the look-up: an index that is completed in between must not make it `Absent`.
+                let archiving: bool =
+                    connection
+                        .query_row(include_str!("sql/archiving.sql"), [], |row| row.get(0))?;
+                let mut statement =
+                    connection.prepare_cached(include_str!("sql/archived_order.sql"))?;
+                match statement.query_row([id.as_bytes()], |row| Ok(order_row(row))).optional()? {
+                    Some(row) => Ok(Lookup::Found(row?)),
+                    None if archiving => Ok(Lookup::NotYet),
+                    None => Ok(Lookup::Absent),
+                }
+            })
+            .await
     }
-
-    pub(super) async fn counts(&self, product: ProductId) -> Result<Counts, LedgerError> {
-        self.read(move |connection| {
-            let sql = include_str!("sql/counts.sql");
-            let counts = connection.query_row(sql, [product.as_str()], |row| {
-                Ok(Counts { confirmed: uint(row, 0)?, reversed: uint(row, 1)? })
-            });
-            Ok(counts.optional()?.unwrap_or_default())
-        })
-        .await
-    }
-
-    /// Runs a read on a blocking thread with a connection of its own.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Result<T, LedgerError> {
-        let readers = &self.0;
-        let _place = Place::take(readers)?;
-        let _permit = readers.permits.acquire().await.map_err(|_| LedgerError::CutOff)?;
-        let readers = Arc::clone(readers);
-        let done = tokio::task::spawn_blocking(move || {
-            let idle = readers.idle.lock().pop();
-            let connection = idle.map_or_else(|| open(&readers.store_file), Ok)?;
-            let answer = read(&connection);
-            // After an error the connection is not trusted again.
-            if answer.is_ok() {
-                readers.idle.lock().push(connection);
-            }
-            answer
-        });
-        done.await.map_err(|_| LedgerError::CutOff)?
-    }
-}
-
-/// A place among those that wait or read.
-struct Place<'r>(&'r Readers);
-
-impl<'r> Place<'r> {
-    fn take(readers: &'r Readers) -> Result<Self, LedgerError> {
-        let place = Self(readers);
-        if readers.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
-            return Err(LedgerError::Busy);
-        }
-        Ok(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn open(store_file: &Path) -> Result<Connection, rusqlite::Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(store_file, flags)?;
-    connection.busy_timeout(Duration::from_millis(LOCK_WAIT_MS))?;
-    Ok(connection)
 }
 
 /// Reads one page of at most `limit` rows out of a bounded stretch of the log.

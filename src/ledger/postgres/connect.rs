@@ -4,13 +4,9 @@
 //! name are checked, always; without it there is no TLS, and that is refused unless `stores.plaintext` says
 //! otherwise.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls, Socket};
@@ -19,6 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::PostgresError;
 use crate::config::Config;
 use crate::config::stores::Plaintext;
+use crate::outgoing::client_config;
 
 /// How long a connection may take to come about, in seconds.
 pub(crate) const CONNECT_S_MAX: u64 = 5;
@@ -68,7 +65,8 @@ impl Connector {
         let tls = match (mode.as_deref(), config.stores.plaintext) {
             (Some("verify-full"), _) => {
                 parsed.ssl_mode(SslMode::Require);
-                Some(tls(config.postgres.ca_file.as_deref())?)
+                let ca_file = config.postgres.ca_file.as_deref();
+                Some(MakeRustlsConnect::new(client_config(ca_file).map_err(PostgresError::Tls)?))
             }
             (None | Some("disable"), Plaintext::Allow) => {
                 parsed.ssl_mode(SslMode::Disable);
@@ -152,31 +150,6 @@ fn take_ssl_mode(url: &str) -> Result<(String, Option<String>), &'static str> {
     let url =
         if rest.is_empty() { address.to_owned() } else { format!("{address}?{}", rest.join("&")) };
     Ok((url, mode))
-}
-
-/// Checks chain and name of the server's certificate.
-fn tls(ca_file: Option<&Path>) -> Result<MakeRustlsConnect, PostgresError> {
-    let mut roots = rustls::RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let unreadable = |source| PostgresError::CaFile { path: PathBuf::from(path), source };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                roots.add(certificate.map_err(unreadable)?)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(PostgresError::NoAuthority);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }
 
 #[cfg(test)]

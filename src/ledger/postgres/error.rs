@@ -5,10 +5,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
+
+use crate::outgoing::TlsError;
 
 /// Why PostgreSQL gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,25 +22,15 @@ pub enum PostgresError {
         /// Why, without the address itself: it holds a password.
         why: String,
     },
-    /// The certificates that the server's must descend from cannot be read.
-    #[error("postgres.ca_file: cannot read {path} as PEM: {source}")]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// There are no certificates to check the server's by.
-    #[error(
-        "no certificate authority is known to check PostgreSQL's certificate: set postgres.ca_file"
-    )]
-    NoAuthority,
-    /// TLS could not be set up.
-    #[error("TLS to PostgreSQL could not be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    /// TLS cannot be had.
+    #[error("{0}: see postgres.ca_file")]
+    Tls(TlsError),
     /// The server refused or failed, or cannot be reached.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// As many reads wait as may wait.
+    #[error("too many reads of PostgreSQL at once")]
+    Busy,
     /// No connection came free, or none was made, in time.
     #[error("no connection to PostgreSQL within {0} s")]
     TimedOut(u64),
@@ -123,7 +114,7 @@ impl PostgresError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Server(error) => error.is_transient(),
-            Self::TimedOut(_) => true,
+            Self::TimedOut(_) | Self::Busy => true,
             _ => false,
         }
     }

@@ -113,10 +113,7 @@ impl Housekeeper {
     /// # Errors
     /// [`PostgresError`]: reads change nothing.
     pub fn deletions(&self) -> Result<Vec<Deleted>, PostgresError> {
-        self.with(async |client| {
-            let rows = client.query(include_str!("sql/read_deletions.sql"), &[]).await?;
-            rows.iter().map(super::person::deleted).collect()
-        })
+        self.with(super::person::deletions)
     }
 
     /// Rewrites the table of user ids, so that its file does not hold what was deleted, and lets the write-ahead

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use super::error::PostgresError;
 use super::rows::EVENTS_MAX;
 use super::types::{Sixteen, buyer, int, order_id, parse, uint, unreadable};
-use crate::ledger::{Counts, Event, EventKind, Lookup, OrderRow, PAGE_ROWS_MAX, Page};
+use crate::ledger::{Event, EventKind, Lookup, OrderRow, PAGE_ROWS_MAX, Page};
 use crate::sale::{OrderId, OrderStatus, ProductId};
 
 /// Events that one page of a product's orders looks at.
@@ -100,15 +100,6 @@ pub(super) async fn archived_order(
         Some(row) => Lookup::Found(order(&row, 0)?),
         None => Lookup::Absent,
     })
-}
-
-pub(super) async fn counts(
-    client: &ClientWrapper,
-    product: ProductId,
-) -> Result<Counts, PostgresError> {
-    let statement = client.prepare_cached(include_str!("sql/counts.sql")).await?;
-    let row = client.query_one(&statement, &[&product.as_str()]).await?;
-    Ok(Counts { confirmed: uint(&row, 0)?, reversed: uint(&row, 1)? })
 }
 
 pub(super) fn order(row: &Row, first: usize) -> Result<OrderRow, PostgresError> {

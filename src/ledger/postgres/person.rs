@@ -1,7 +1,7 @@
 //! What the ledger keeps of one person, and what was deleted.
 
 use deadpool_postgres::ClientWrapper;
-use tokio_postgres::Row;
+use tokio_postgres::{Client, Row};
 
 use super::error::PostgresError;
 use super::pages::order;
@@ -34,12 +34,11 @@ pub(super) async fn erased(
     row.map(|row| Ok(Erased { at_ms: uint(&row, 0)?, done: true })).transpose()
 }
 
-pub(super) async fn deletions(client: &ClientWrapper) -> Result<Vec<Deleted>, PostgresError> {
+pub(super) async fn deletions(client: &Client) -> Result<Vec<Deleted>, PostgresError> {
     let rows = client.query(include_str!("sql/read_deletions.sql"), &[]).await?;
     rows.iter().map(deleted).collect()
 }
 
-/// A row of `sql/read_deletions.sql`.
-pub(super) fn deleted(row: &Row) -> Result<Deleted, PostgresError> {
+fn deleted(row: &Row) -> Result<Deleted, PostgresError> {
     Ok(Deleted { at_ms: uint(row, 0)?, what: row.try_get(1)?, detail: row.try_get(2)? })
 }

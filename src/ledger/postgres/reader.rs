@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 use super::connect::{CONNECT_S_MAX, Connector};
 use super::error::PostgresError;
 use crate::ledger::LedgerError;
+use crate::ledger::readers::NotRead;
 
 /// Reads at once; also the connections of the node's own user.
 const READS_MAX: usize = 4;
@@ -99,27 +100,10 @@ impl Reader {
     }
 }
 
-/// Why a read did not come to its turn.
-pub(crate) enum NotRead {
-    /// As many wait as may wait.
-    Busy,
-    /// The thread ended.
-    Ended,
-}
-
-impl From<NotRead> for LedgerError {
-    fn from(why: NotRead) -> Self {
-        match why {
-            NotRead::Busy => Self::Busy,
-            NotRead::Ended => Self::CutOff,
-        }
-    }
-}
-
 impl From<NotRead> for PostgresError {
     fn from(why: NotRead) -> Self {
         match why {
-            NotRead::Busy => Self::TimedOut(0),
+            NotRead::Busy => Self::Busy,
             NotRead::Ended => Self::Ended,
         }
     }

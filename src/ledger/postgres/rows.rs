@@ -4,17 +4,12 @@
 //! events of a partition have the places 0, 1, 2, … in log order.
 
 use crate::chain::Digest;
+use crate::config::stores::BATCH_RECORDS_MAX;
 use crate::sale::{BuyerRef, ControlState, OperationId, OrderId, ProductId, SaleOpened, UserId};
 use crate::snapshot::PartitionHead;
 
-/// Most records of one transaction, and so most events.
-pub const RECORDS_MAX: usize = 10_000;
-/// The same as a number of events.
-pub(super) const EVENTS_MAX: u64 = RECORDS_MAX as u64;
-/// Records between two checkpoints of a partition.
-pub const CHECKPOINT_RECORDS: u64 = 1_024;
-/// Checkpoints of a partition that are kept.
-pub const CHECKPOINTS_KEPT: u64 = 64;
+/// Most events of one transaction: a record comes to at most one.
+pub(super) const EVENTS_MAX: u64 = BATCH_RECORDS_MAX;
 
 /// The rows of one transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +26,7 @@ pub struct Batch {
     pub products: Vec<ProductRow>,
     /// Operations that took effect.
     pub operations: Vec<OperationInsert>,
-    /// Digests where `next_offset` is a multiple of [`CHECKPOINT_RECORDS`].
+    /// Digests where `next_offset` is a multiple of [`CHECKPOINT_OFFSETS`](crate::snapshot::CHECKPOINT_OFFSETS).
     pub checkpoints: Vec<Checkpoint>,
     /// Who is forgotten.
     pub erased: Vec<Erased>,
@@ -154,7 +149,7 @@ pub struct OperationInsert {
 pub struct Checkpoint {
     /// The partition.
     pub partition: i32,
-    /// The offset that comes next, a multiple of [`CHECKPOINT_RECORDS`].
+    /// The offset that comes next, a multiple of [`CHECKPOINT_OFFSETS`](crate::snapshot::CHECKPOINT_OFFSETS).
     pub next_offset: u64,
     /// The digest after the record before it.
     pub digest: Digest,

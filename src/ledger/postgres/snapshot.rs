@@ -135,7 +135,7 @@ fn head(row: &Row) -> Result<PartitionHead, PostgresError> {
         next_offset: uint(row, 1)?,
         digest: digest(row, 2)?,
         previous: digest(row, 3)?,
-        last_outcome: row.try_get(4)?,
+        last_outcome: row.try_get::<_, String>(4)?.into(),
     })
 }
 

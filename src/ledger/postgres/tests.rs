@@ -36,7 +36,7 @@ fn batch(partition: i32, from: u64, orders: u64) -> Batch {
         next_offset: from + 1 + orders,
         digest: [1; 32],
         previous: [2; 32],
-        last_outcome: "confirmed".to_owned(),
+        last_outcome: "confirmed".into(),
     };
     let orders: Vec<_> = (0..orders)
         .map(|n| {

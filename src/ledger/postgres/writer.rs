@@ -13,7 +13,7 @@ use tokio_postgres::Client;
 use super::connect::Connector;
 use super::error::PostgresError;
 use super::migrations;
-use super::rows::{Batch, RECORDS_MAX};
+use super::rows::{Batch, EVENTS_MAX};
 use super::snapshot::{self, Held, Source};
 use super::types::unreadable;
 use crate::chain;
@@ -77,7 +77,7 @@ impl Writer {
         if batch.is_empty() {
             return Ok(Written::Done);
         }
-        if batch.events() > RECORDS_MAX as u64 {
+        if batch.events() > EVENTS_MAX {
             return Err(unreadable("a batch that is too large"));
         }
         let session = self.session().await?;

@@ -8,6 +8,7 @@ use super::Written;
 use crate::ledger::postgres::PostgresError;
 use crate::ledger::postgres::rows::*;
 use crate::ledger::postgres::types::{Sixteen, int, unreadable};
+use crate::snapshot::{CHECKPOINT_OFFSETS, CHECKPOINTS_KEPT};
 
 macro_rules! prepared {
     ($($name:ident),* $(,)?) => {
@@ -123,7 +124,7 @@ impl Session {
         let newest: Vec<_> = newest_checkpoints(&batch.checkpoints).collect();
         let partitions = column(&newest, |checkpoint| checkpoint.partition);
         let kept_after = column(&newest, |row| {
-            int(row.next_offset) - (CHECKPOINTS_KEPT * CHECKPOINT_RECORDS) as i64
+            int(row.next_offset) - (CHECKPOINTS_KEPT * CHECKPOINT_OFFSETS) as i64
         });
         let (archived_columns, kept_columns): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 2]) =
             ([&archived], [&partitions, &kept_after]);
@@ -166,7 +167,7 @@ impl Session {
         let next = column(rows, |row| int(row.head.next_offset));
         let digest = column_of(rows, |row| row.head.digest.as_slice());
         let previous = column_of(rows, |row| row.head.previous.as_slice());
-        let outcome = column_of(rows, |row| row.head.last_outcome.as_str());
+        let outcome = column_of(rows, |row| &*row.head.last_outcome);
         let columns: [&(dyn ToSql + Sync); 6] =
             [&partition, &from, &next, &digest, &previous, &outcome];
         self.execute(rows.len(), &self.advance, &columns).await

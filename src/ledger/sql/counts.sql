@@ -1,1 +1,0 @@
-SELECT confirmed, reversed FROM sales WHERE product = ?1

@@ -248,6 +248,7 @@ fn what_cannot_be_written_is_refused_and_counted_and_the_chain_stands() {
     let trail = rig.start();
     assert_eq!(record(&trail, &"x".repeat(line::LINE_BYTES_MAX)), Err(NotRecorded));
     record(&trail, "sale_paused").unwrap();
+    assert_eq!(trail.not_recorded(), 1);
     trail.stop();
     let text = rig.lines().join("\n");
     assert!(text.contains("\"kind\":\"not_recorded\",\"fields\":{\"count\":1}"), "{text}");

@@ -201,7 +201,7 @@ impl Writer {
         let appended = self.store.append(now_ms, kind, fields).map(|_| ());
         match &appended {
             Ok(()) => self.unflushed += 1,
-            Err(_) => self.unwritten += 1,
+            Err(_) => self.lost(1),
         }
         appended
     }
@@ -209,9 +209,15 @@ impl Writer {
     /// Everything since the last flush is lost.
     fn failed(&mut self, error: &io::Error) -> NotRecorded {
         tracing::error!(%error, events = self.unflushed, "the audit trail cannot be written");
-        self.unwritten += std::mem::take(&mut self.unflushed);
-        self.parts.not_recorded.fetch_add(self.unwritten, Ordering::Relaxed);
+        let unflushed = std::mem::take(&mut self.unflushed);
+        self.lost(unflushed);
         NotRecorded
+    }
+
+    /// Counts lines that are not in the trail: for the metric at once, for the trail until it can be said there.
+    fn lost(&mut self, lines: u64) {
+        self.unwritten += lines;
+        self.parts.not_recorded.fetch_add(lines, Ordering::Relaxed);
     }
 
     /// What is due now and then: counts, a head, another segment, other pseudonyms.

@@ -25,7 +25,7 @@ use subtle::ConstantTimeEq;
 use crate::keys::{IdentityKeys, tag};
 use crate::sale::{BuyerRef, OperationId};
 
-/// Largest journal that is read, in bytes: some hundred thousand erasures.
+/// Largest journal, in bytes: some hundred thousand erasures.
 const BYTES_MAX: u64 = 64 << 20;
 /// Bytes of a MAC.
 const MAC_BYTES: usize = 32;
@@ -69,8 +69,11 @@ pub enum JournalError {
         /// Which line.
         line: u64,
     },
-    /// It is larger than any that this program reads.
-    #[error("the journal of erasures {} is larger than {BYTES_MAX} bytes", .0.display())]
+    /// It is larger than any that this program reads, or would become so.
+    #[error(
+        "the journal of erasures {} is full ({BYTES_MAX} bytes): begin a new store, which knows nobody of the old one",
+        .0.display()
+    )]
     TooLarge(PathBuf),
 }
 
@@ -136,6 +139,9 @@ impl Erasures {
         let line = Line { seq, at_ms, buyer, operation, mac: hex::encode(mac) };
         let mut text = serde_json::to_vec(&line).expect("a line has only string keys");
         text.push(b'\n');
+        if state.bytes + text.len() as u64 > BYTES_MAX {
+            return Err(JournalError::TooLarge(self.path.clone()));
+        }
         write(&self.path, state.bytes, &text)
             .map_err(|source| JournalError::Io { path: self.path.clone(), source })?;
         state.bytes += text.len() as u64;

@@ -59,6 +59,7 @@ pub fn next(before: &Digest, link: &Link<'_>, buffer: &mut Vec<u8>) -> Digest {
     sha256(buffer)
 }
 
-fn sha256(bytes: &[u8]) -> Digest {
+/// The SHA-256 of these bytes.
+pub fn sha256(bytes: &[u8]) -> Digest {
     digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

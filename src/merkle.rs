@@ -1,12 +1,10 @@
-//! The Merkle tree over a draw's entrants, as in RFC 6962 (section 2.1).
+//! Merkle trees, as in RFC 6962 (section 2.1): over a draw's entrants, a batch's receipts, a sale's orders.
 //!
-//! A leaf is hashed with a 0 byte before it (see [`super::Ticket::leaf`]), a node is
-//! SHA-256(1 ‖ left ‖ right), a node that is alone on its level goes up as it is, and the root of nothing is
-//! SHA-256 of nothing. So the root fixes how many there are, who, and in which order.
+//! A leaf is hashed with a 0 byte before it, a node is SHA-256(1 ‖ left ‖ right), a node that is alone on its
+//! level goes up as it is, and the root of nothing is SHA-256 of nothing. So the root fixes how many there are,
+//! who, and in which order.
 
-use aws_lc_rs::digest::{SHA256, digest};
-
-use crate::chain::Digest;
+use crate::chain::{Digest, sha256};
 
 /// Hashes on the way from a leaf to the root, at most: that many a tree of 2^32 leaves has.
 pub const PATH_MAX: usize = 32;
@@ -43,22 +41,45 @@ impl Tree {
         self.0.first().map_or(&[], Vec::as_slice)
     }
 
-    /// The hashes beside the way from a leaf to the root, the lowest first; `None` if there is no such leaf.
-    pub fn path(&self, leaf: u32) -> Option<Vec<Digest>> {
+    /// The way from a leaf to the root, the lowest step first; `None` if there is no such leaf.
+    pub fn steps(&self, leaf: u32) -> Option<Vec<Step>> {
         let mut at = leaf as usize;
         self.leaves().get(at)?;
-        let mut path = Vec::with_capacity(self.0.len());
+        let mut steps = Vec::with_capacity(self.0.len());
         for level in &self.0 {
-            path.extend(level.get(at ^ 1));
+            let beside = level.get(at ^ 1);
+            steps.extend(beside.map(|hash| Step { is_right: at & 1 == 0, hash: *hash }));
             at /= 2;
         }
-        Some(path)
+        Some(steps)
+    }
+
+    /// The hashes of [`steps`](Self::steps) alone: which side they are on, a leaf's number says.
+    pub fn path(&self, leaf: u32) -> Option<Vec<Digest>> {
+        Some(self.steps(leaf)?.into_iter().map(|step| step.hash).collect())
     }
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|level| level.capacity() * size_of::<Digest>()).sum()
     }
+}
+
+/// One step of the way to the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Whether the hash is the right one of the two.
+    pub is_right: bool,
+    /// The hash beside the way.
+    pub hash: Digest,
+}
+
+/// The root that these steps lead to from a leaf.
+pub fn root_by_steps(leaf: Digest, steps: &[Step]) -> Digest {
+    steps.iter().fold(leaf, |hash, step| match step.is_right {
+        true => node(&hash, &step.hash),
+        false => node(&step.hash, &hash),
+    })
 }
 
 /// The root of a tree of `count` leaves in which this leaf has this number and this path; `None` if the path
@@ -86,10 +107,6 @@ fn node(left: &Digest, right: &Digest) -> Digest {
     bytes[1..33].copy_from_slice(left);
     bytes[33..].copy_from_slice(right);
     sha256(&bytes)
-}
-
-fn sha256(bytes: &[u8]) -> Digest {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]

@@ -19,14 +19,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::chain::Digest;
+use crate::chain::{Digest, sha256};
 use crate::keys::signer::{KEY_ID_BYTES, KeyId, PublicKey, SIGNATURE_BYTES, Signature, Signer};
+use crate::merkle::{Step, Tree, root_by_steps};
 use crate::sale::{OrderId, ProductId};
 
 pub mod proof;
@@ -67,64 +67,6 @@ impl Claim {
     }
 }
 
-fn node(left: &Digest, right: &Digest) -> Digest {
-    let mut bytes = [1; 65];
-    bytes[1..33].copy_from_slice(left);
-    bytes[33..].copy_from_slice(right);
-    sha256(&bytes)
-}
-
-fn sha256(bytes: &[u8]) -> Digest {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-/// A Merkle tree: its levels, the leaves first. One without a partner goes up as it is.
-#[derive(Debug)]
-struct Tree(Vec<Vec<Digest>>);
-
-impl Tree {
-    /// Over at least one leaf.
-    fn over(leaves: Vec<Digest>) -> Self {
-        let mut levels = vec![leaves];
-        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
-            let above = below
-                .chunks(2)
-                .map(|pair| match pair {
-                    [left, right] => node(left, right),
-                    one => one[0],
-                })
-                .collect();
-            levels.push(above);
-        }
-        Self(levels)
-    }
-
-    fn root(&self) -> Digest {
-        self.0.last().and_then(|level| level.first()).copied().unwrap_or([0; 32])
-    }
-
-    /// The way from a leaf to the root.
-    fn steps(&self, leaf: usize) -> Vec<Step> {
-        let mut at = leaf;
-        let mut steps = Vec::with_capacity(self.0.len());
-        for level in &self.0 {
-            if let Some(hash) = level.get(at ^ 1) {
-                steps.push(Step { is_right: at & 1 == 0, hash: *hash });
-            }
-            at /= 2;
-        }
-        steps
-    }
-}
-
-/// One step of the way to the root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Step {
-    /// Whether the hash is the right one of the two.
-    is_right: bool,
-    hash: Digest,
-}
-
 /// A receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -144,10 +86,7 @@ pub struct NotAReceipt;
 impl Receipt {
     /// Whether the key signed it.
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
-        let root = self.steps.iter().fold(self.claim.leaf(), |hash, step| match step.is_right {
-            true => node(&hash, &step.hash),
-            false => node(&step.hash, &hash),
-        });
+        let root = root_by_steps(self.claim.leaf(), &self.steps);
         self.key == key.id() && key.verifies(PURPOSE, &[&root], &self.signature)
     }
 }
@@ -285,11 +224,10 @@ impl Issuer {
         let (batch, leaf) = {
             let recent = self.recent.lock();
             let (batch, leaf) = recent.by_order.get(order_id)?;
-            (Arc::clone(batch), *leaf as usize)
+            (Arc::clone(batch), *leaf)
         };
-        let steps = batch.tree.steps(leaf);
-        let key = self.signer.public().id();
-        Some(text(batch.claims.get(leaf)?, &key, &steps, &batch.signature))
+        let (claim, steps) = (batch.claims.get(leaf as usize)?, batch.tree.steps(leaf)?);
+        Some(text(claim, &self.signer.public().id(), &steps, &batch.signature))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Waiting rooms: an honest place in a queue for those who come early or in a crowd.
 //!
 //! - [`ticket`]: what a shopper holds: signed, bound to buyer and product;
-//! - [`draw`]: the order of those who came before the opening, which anyone can check; [`permutation`] and
-//!   [`merkle`] are its parts;
+//! - [`draw`]: the order of those who came before the opening, which anyone can check; [`permutation`] is a part of it;
 //! - [`queue`]: the state machine of one product's room;
 //! - [`rooms`]: the rooms of a node that is alone, and [`Doors`]: which products can be bought by way of a room alone.
 //!   Those of many nodes are in [`crate::lobby`], with the same tickets and the same draw.
@@ -12,7 +11,6 @@
 
 pub mod doors;
 pub mod draw;
-pub mod merkle;
 pub mod permutation;
 pub mod queue;
 pub mod rooms;

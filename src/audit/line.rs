@@ -7,12 +7,11 @@
 
 use std::io;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::ser::Formatter;
 
-use crate::chain::{DIGEST_BYTES, Digest};
+use crate::chain::{DIGEST_BYTES, Digest, sha256};
 
 /// Longest line, in bytes with its line feed. Longer fields are cut before they get here.
 pub const LINE_BYTES_MAX: usize = 16 * 1_024;
@@ -125,10 +124,6 @@ pub fn digest_of(text: &str) -> Option<Digest> {
     let mut digest = [0; DIGEST_BYTES];
     hex::decode_to_slice(text, &mut digest).ok()?;
     (text == hex::encode(digest)).then_some(digest)
-}
-
-fn sha256(bytes: &[u8]) -> Digest {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// Compact JSON in printable ASCII: the library escapes control characters below space itself; here go DEL

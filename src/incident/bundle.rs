@@ -6,9 +6,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use crate::chain;
 use crate::keys::signer::Signer;
 
 /// What the signature is for.
@@ -164,5 +164,5 @@ impl Bundle {
 
 /// The digest of a file, hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
+    hex::encode(chain::sha256(bytes))
 }

@@ -277,10 +277,7 @@ impl RedisRooms {
     }
 
     /// The list behind the root; `None` before there is one.
-    fn list(
-        &self,
-        product: &ProductId,
-    ) -> Result<Option<Arc<crate::room::merkle::Tree>>, Unavailable> {
+    fn list(&self, product: &ProductId) -> Result<Option<Arc<crate::merkle::Tree>>, Unavailable> {
         let Some(mirror) = self.find(product) else { return Ok(None) };
         let mirror = mirror.lock();
         match (&mirror.list, mirror.published()) {

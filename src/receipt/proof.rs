@@ -4,12 +4,11 @@
 //! hash names nobody, and whoever has an order finds its own. The list has exactly as many entries as units
 //! are sold, all different; its Merkle root, the counts and the log's head are signed.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::Tree;
-use crate::chain::Digest;
+use crate::chain::{Digest, sha256};
 use crate::keys::signer::{PublicKey, Signer, message};
+use crate::merkle::Tree;
 use crate::sale::{OrderId, ProductId};
 
 const PURPOSE: &str = "flux-gate proof of sale 1";
@@ -155,20 +154,16 @@ impl Statement {
 }
 
 fn order_hash(order_id: &OrderId) -> Digest {
-    hash(&message(ORDER_PURPOSE, &[order_id.as_bytes()]))
+    sha256(&message(ORDER_PURPOSE, &[order_id.as_bytes()]))
 }
 
 fn root(orders: &[Digest]) -> Digest {
     let leaf = |order: &Digest| {
         let mut bytes = [0; 33];
         bytes[1..].copy_from_slice(order);
-        hash(&bytes)
+        sha256(&bytes)
     };
     Tree::over(orders.iter().map(leaf).collect()).root()
-}
-
-fn hash(bytes: &[u8]) -> Digest {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]

@@ -15,15 +15,14 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
-use super::merkle::{Tree, root_by_path};
 use super::permutation::Permutation;
 use super::ticket::Ticket;
-use crate::chain::Digest;
+use crate::chain::{Digest, sha256};
 use crate::keys::signer::message;
+use crate::merkle::{Tree, root_by_path};
 use crate::sale::ProductId;
 
 const COMMITMENT_PURPOSE: &str = "flux-gate draw commitment 1";
@@ -103,7 +102,7 @@ impl Proof {
 
 /// What fixes the seed: made before anybody enters.
 pub fn commitment(product: &ProductId, seed: &[u8; 32], source: &str) -> Digest {
-    hash(&message(COMMITMENT_PURPOSE, &[product.as_str().as_bytes(), seed, source.as_bytes()]))
+    sha256(&message(COMMITMENT_PURPOSE, &[product.as_str().as_bytes(), seed, source.as_bytes()]))
 }
 
 /// The permutation of a draw.
@@ -116,11 +115,7 @@ pub fn permutation(
 ) -> Permutation {
     let parts: [&[u8]; 5] =
         [product.as_str().as_bytes(), seed, &entrants.to_be_bytes(), root, public_value.as_bytes()];
-    Permutation::new(hash(&message(KEY_PURPOSE, &parts)), entrants)
-}
-
-fn hash(bytes: &[u8]) -> Digest {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
+    Permutation::new(sha256(&message(KEY_PURPOSE, &parts)), entrants)
 }
 
 /// What is wrong with a draw.

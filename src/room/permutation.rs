@@ -9,7 +9,7 @@
 //! SHA-256(key (32 bytes) ‖ r (1 byte) ‖ n (4 bytes, big endian) ‖ R (4 bytes, big endian)).
 //! A number x is L·2^h + R. Anybody can write this anew from these lines.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::chain::sha256;
 
 const ROUNDS: u8 = 10;
 const HALF_BITS_MIN: u32 = 4;
@@ -27,16 +27,6 @@ impl Permutation {
     pub fn new(key: [u8; 32], n: u32) -> Self {
         let bits = u32::BITS - n.saturating_sub(1).leading_zeros();
         Self { key, n, half_bits: bits.div_ceil(2).max(HALF_BITS_MIN) }
-    }
-
-    /// How many it permutes.
-    pub fn len(&self) -> u32 {
-        self.n
-    }
-
-    /// Whether there is nothing to permute.
-    pub fn is_empty(&self) -> bool {
-        self.n == 0
     }
 
     /// The place of a number; `None` at n or above. Walks fewer than four times on average (256/n times for n
@@ -87,9 +77,8 @@ impl Permutation {
         input[32] = round;
         input[33..37].copy_from_slice(&self.n.to_be_bytes());
         input[37..].copy_from_slice(&half.to_be_bytes());
-        let output = digest(&SHA256, &input);
-        let first: [u8; 4] = output.as_ref()[..4].try_into().expect("SHA-256 has 32 bytes");
-        u32::from_be_bytes(first) & ((1 << self.half_bits) - 1)
+        let [a, b, c, d, ..] = sha256(&input);
+        u32::from_be_bytes([a, b, c, d]) & ((1 << self.half_bits) - 1)
     }
 }
 
@@ -98,7 +87,7 @@ mod tests {
     use super::*;
 
     fn key(number: u64) -> [u8; 32] {
-        digest(&SHA256, &number.to_be_bytes()).as_ref().try_into().unwrap()
+        sha256(&number.to_be_bytes())
     }
 
     proptest::proptest! {

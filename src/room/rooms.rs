@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 
 use super::doors::Doors;
 use super::draw::{self, Draw, Proof};
-use super::merkle::Tree;
 use super::queue::{Full, Phase, Queue, Standing, Supply, Terms};
 use super::ticket::{Ticket, TicketKey};
 use crate::chain::Digest;
 use crate::config;
 use crate::keys::IdentityKeys;
+use crate::merkle::Tree;
 use crate::sale::{BuyerRef, ProductId};
 
 type Map = HashMap<ProductId, Arc<Mutex<Room>>>;

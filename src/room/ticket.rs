@@ -14,13 +14,13 @@
 //! whoever signs with the session of that very buyer, so a ticket that was shared or sold is worth nothing to
 //! another. That it is used once is the queue's business: it knows each ticket's number, time and buyer.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::chain::Digest;
+use crate::chain::{Digest, sha256};
 use crate::keys::tag;
+use crate::sale::ids::NAME_BYTES_MAX;
 use crate::sale::{BuyerRef, ProductId};
 
 /// Length of a ticket in bytes; the largest that is issued is below it.
@@ -32,7 +32,6 @@ const FORM_PURPOSE: &str = "waiting-room-form";
 const LEAF_PURPOSE: &[u8] = b"flux-gate ticket 1";
 /// Bytes of a payload before the product.
 const FIXED_BYTES: usize = 4 + 8 + 16 + 16;
-const PRODUCT_BYTES_MAX: usize = 50;
 const MAC_BYTES: usize = 32;
 
 /// What a ticket says.
@@ -54,15 +53,14 @@ impl Ticket {
     /// What the Merkle tree of a draw holds of it: nobody can tell the buyer from it. The pass is left out, so a
     /// ticket that is given again for a newer pass is the same entrant.
     pub fn leaf(&self) -> Digest {
-        let mut bytes =
-            Vec::with_capacity(1 + LEAF_PURPOSE.len() + FIXED_BYTES + PRODUCT_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(1 + LEAF_PURPOSE.len() + FIXED_BYTES + NAME_BYTES_MAX);
         bytes.push(0);
         bytes.extend_from_slice(LEAF_PURPOSE);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.issued_ms.to_be_bytes());
         bytes.extend_from_slice(self.buyer.as_bytes());
         bytes.extend_from_slice(self.product.as_str().as_bytes());
-        digest(&SHA256, &bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
+        sha256(&bytes)
     }
 
     /// Reads a ticket without its key: what it says, not whether it is true. For whoever checks a draw.
@@ -71,7 +69,7 @@ impl Ticket {
     }
 
     fn payload(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(FIXED_BYTES + PRODUCT_BYTES_MAX);
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + NAME_BYTES_MAX);
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.issued_ms.to_be_bytes());
         bytes.extend_from_slice(self.buyer.as_bytes());
@@ -204,7 +202,7 @@ mod tests {
     #[test]
     fn the_largest_ticket_fits() {
         let key = key(b"one");
-        let product = "p".repeat(PRODUCT_BYTES_MAX).parse().unwrap();
+        let product = "p".repeat(NAME_BYTES_MAX).parse().unwrap();
         let largest = Ticket { product, number: u32::MAX, issued_ms: u64::MAX, ..ticket() };
         assert_eq!(key.verify(&key.issue(&largest)), Some(largest));
     }

@@ -9,7 +9,6 @@ use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -22,6 +21,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::metrics::Metrics;
+use crate::chain::sha256;
 use crate::clock::Clock;
 use crate::config::{Admin, OperatorToken};
 
@@ -47,10 +47,6 @@ pub(super) fn tokens(admin: &Admin) -> Vec<[u8; 32]> {
         hex::decode_to_slice(token_sha256, &mut bytes).ok().map(|()| bytes)
     });
     own.chain(further).collect()
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// Serves until `stop` resolves. Called on a thread of its own.

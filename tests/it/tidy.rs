@@ -18,6 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["audit", "gate", "log", "ledger", "room"],
     &["receipt", "trace", "erasures", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
+    &["merkle"],
     &["chain", "outgoing"],
     &["sale"],
 ];

@@ -18,8 +18,8 @@ use super::{RedisRooms, ask};
 use crate::chain::Digest;
 use crate::gate::GateHandle;
 use crate::lobby::Unavailable;
+use crate::merkle::Tree;
 use crate::room::Ticket;
-use crate::room::merkle::Tree;
 use crate::sale::{BuyerRef, ProductId};
 
 /// Cards that do not count and are marked so; what is beyond is passed over when its turn comes.

@@ -6,11 +6,11 @@
 
 use std::path::Path;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::StartError;
 use super::store::{self, DirLock};
+use crate::chain::sha256;
 
 /// A step of the schema. Texts never change once released; a new step is a new entry.
 struct Migration {
@@ -120,5 +120,5 @@ fn apply_one(
 }
 
 fn checksum(migration: &Migration) -> String {
-    hex::encode(digest(&SHA256, migration.sql.as_bytes()))
+    hex::encode(sha256(migration.sql.as_bytes()))
 }

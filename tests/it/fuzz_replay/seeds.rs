@@ -7,10 +7,10 @@ use flux_gate::audit::head;
 use flux_gate::audit::line;
 use flux_gate::chain::Digest;
 use flux_gate::erasures::{Erasure, Erasures};
+use flux_gate::merkle::Tree;
 use flux_gate::receipt::proof::{Facts, Statement};
 use flux_gate::receipt::{Claim, Issuer};
 use flux_gate::room::draw::{self, Draw, Proof};
-use flux_gate::room::merkle::Tree;
 use flux_gate::sale::{BuyerRef, OrderId, ProductId};
 
 use super::targets::NOW_MS;

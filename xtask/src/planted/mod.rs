@@ -35,6 +35,7 @@ const MODULES: &[&str] = &[
     "gcra",
     "keys",
     "log",
+    "merkle",
     "outgoing",
     "place_order",
     "receipt",

@@ -3,10 +3,9 @@
 //!
 //! The same function as on every node decides ([`Book::apply`]), so the ledger holds what nodes answered.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::chain::{self, Link};
+use crate::chain::Link;
 use crate::keys::seal::Opener;
 use crate::ledger::postgres::rows::*;
 use crate::log::kafka::message::UNDECODABLE;
@@ -14,15 +13,11 @@ use crate::sale::{
     BadSnapshot, Book, ControlState, LogEntry, OperationId, OrderProposed, Outcome, ProductId,
     Record, SaleState,
 };
-use crate::snapshot::{PartitionHead, Snapshot};
+use crate::snapshot::{CHECKPOINT_OFFSETS, PartitionHead, Snapshot};
 
 /// One partition of the log as far as it has been applied.
 pub(super) struct Partition {
-    number: i32,
-    next_offset: u64,
-    digest: chain::Digest,
-    previous: chain::Digest,
-    last_outcome: Cow<'static, str>,
+    pub head: PartitionHead,
     book: Book,
 }
 
@@ -37,14 +32,7 @@ pub(super) enum Content {
 impl Partition {
     /// The partition as the ledger has it.
     pub(super) fn restore(head: &PartitionHead) -> Self {
-        Self {
-            number: head.partition,
-            next_offset: head.next_offset,
-            digest: head.digest,
-            previous: head.previous,
-            last_outcome: Cow::Owned(head.last_outcome.clone()),
-            book: Book::default(),
-        }
+        Self { head: head.clone(), book: Book::default() }
     }
 
     pub(super) fn insert(&mut self, product: ProductId, state: SaleState) {
@@ -59,34 +47,6 @@ impl Partition {
     #[cfg(test)]
     pub(super) fn sales(&self) -> impl Iterator<Item = (&ProductId, &SaleState)> {
         self.book.iter()
-    }
-
-    /// The first offset that has not been applied.
-    pub(super) fn next_offset(&self) -> u64 {
-        self.next_offset
-    }
-
-    pub(super) fn head(&self) -> PartitionHead {
-        PartitionHead {
-            partition: self.number,
-            next_offset: self.next_offset,
-            digest: self.digest,
-            previous: self.previous,
-            last_outcome: self.last_outcome.clone().into_owned(),
-        }
-    }
-
-    /// Whether the record before `next_offset` is this one. `link` has any outcome.
-    pub(super) fn ends_with(&self, link: &Link<'_>, buffer: &mut Vec<u8>) -> bool {
-        let link = Link { outcome: &self.last_outcome, ..*link };
-        chain::next(&self.previous, &link, buffer) == self.digest
-    }
-
-    fn advance(&mut self, link: &Link<'_>, outcome: &'static str, buffer: &mut Vec<u8>) {
-        let digest = chain::next(&self.digest, &Link { outcome, ..*link }, buffer);
-        self.previous = std::mem::replace(&mut self.digest, digest);
-        self.last_outcome = Cow::Borrowed(outcome);
-        self.next_offset = link.offset + 1;
     }
 }
 
@@ -178,8 +138,8 @@ impl<'o> Filling<'o> {
         link: &Link<'_>,
         content: Content,
     ) -> &'static str {
-        let from = partition.next_offset;
-        self.ways.entry(partition.number).or_insert(Way { from, events: 0 });
+        let from = partition.head.next_offset;
+        self.ways.entry(partition.head.partition).or_insert(Way { from, events: 0 });
         self.records += 1;
         let outcome = match &content {
             Content::Record(entry) => {
@@ -189,12 +149,12 @@ impl<'o> Filling<'o> {
             }
             Content::Undecodable => UNDECODABLE,
         };
-        partition.advance(link, outcome, &mut self.buffer);
-        if partition.next_offset.is_multiple_of(CHECKPOINT_RECORDS) {
+        partition.head.advance(link, outcome, &mut self.buffer);
+        if partition.head.next_offset.is_multiple_of(CHECKPOINT_OFFSETS) {
             self.batch.checkpoints.push(Checkpoint {
-                partition: partition.number,
-                next_offset: partition.next_offset,
-                digest: partition.digest,
+                partition: partition.head.partition,
+                next_offset: partition.head.next_offset,
+                digest: partition.head.digest,
             });
         }
         outcome
@@ -203,17 +163,17 @@ impl<'o> Filling<'o> {
     /// The rows that follow from what a record came to.
     fn note(&mut self, partition: &Partition, entry: &LogEntry, outcome: Outcome) {
         if entry.product == ProductId::CONTROL {
-            self.control = Some(partition.number);
+            self.control = Some(partition.head.partition);
             return;
         }
         let Some(state) = partition.book.get(&entry.product) else { return };
         let touched = self
             .touched
             .entry(entry.product)
-            .or_insert(Touched { partition: partition.number, opened_offset: None });
+            .or_insert(Touched { partition: partition.head.partition, opened_offset: None });
         match (&entry.record, outcome) {
             (Record::OrderProposed(proposal), Outcome::Confirmed) => {
-                self.confirmed(partition.number, entry, proposal, state.log_time_ms());
+                self.confirmed(partition.head.partition, entry, proposal, state.log_time_ms());
             }
             (Record::SaleOpened(terms), Outcome::Applied) => {
                 touched.opened_offset = Some(entry.offset);
@@ -222,9 +182,9 @@ impl<'o> Filling<'o> {
             (Record::OrderReversed { order_id, frees_limit, .. }, Outcome::Applied) => {
                 let order =
                     state.order(order_id).expect("an order that was just reversed is there");
-                let place = self.place(partition.number);
+                let place = self.place(partition.head.partition);
                 self.batch.reversals.push(ReversalInsert {
-                    partition: partition.number,
+                    partition: partition.head.partition,
                     order_offset: order.offset,
                     offset: entry.offset,
                     place,
@@ -310,7 +270,7 @@ impl<'o> Filling<'o> {
     pub(super) fn finish(self, partitions: &BTreeMap<i32, Partition>) -> Filled {
         let Self { mut batch, ways, touched, control, records, unopened, .. } = self;
         let advance = |(number, way): (i32, Way)| {
-            let head = partitions.get(&number)?.head();
+            let head = partitions.get(&number)?.head.clone();
             Some(Advance { from: way.from, head, events: way.events })
         };
         batch.advances = ways.into_iter().filter_map(advance).collect();

@@ -196,11 +196,11 @@ impl<'p> Follower<'p> {
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), WorkerError> {
         let (number, offset) = (message.partition(), message.offset() as u64);
         let Some(partition) = self.held.get_mut(&number) else { return Ok(()) };
-        let expected = partition.next_offset();
+        let expected = partition.head.next_offset;
         let link = message::link(message, "");
         if self.unproven.contains(&number) {
             if offset + 1 == expected {
-                if !partition.ends_with(&link, &mut self.buffer) {
+                if !partition.head.ends_with(&link, &mut self.buffer) {
                     return Err(WorkerError::OtherRecord { partition: number, offset });
                 }
                 self.unproven.remove(&number);
@@ -390,7 +390,7 @@ impl<'p> Follower<'p> {
         // The group is polled meanwhile, or it would take the worker for dead.
         consumer.read_nothing()?;
         self.held.retain(|partition, _| self.assigned.contains(partition));
-        let held = self.held.values().map(Partition::head).collect();
+        let held = self.held.values().map(|partition| partition.head.clone()).collect();
         // The first failure is most likely a server that was restarted; a row of them is something else.
         let delay = FAILURE_DELAY * self.failures.saturating_sub(1).min(FAILURE_DELAYS_MAX);
         store.begin(Job::Load { partitions: self.assigned.clone(), held, delay });
@@ -422,7 +422,7 @@ impl<'p> Follower<'p> {
             .iter()
             .filter(|head| self.assigned.contains(&head.partition))
             .filter(|head| {
-                self.held.get(&head.partition).map(Partition::head).as_ref() != Some(head)
+                self.held.get(&head.partition).map(|partition| &partition.head) != Some(head)
             })
             .map(|head| head.partition)
             .collect();
@@ -432,7 +432,7 @@ impl<'p> Follower<'p> {
                 .map_err(|(product, source)| WorkerError::BadSale { product, source })?;
         for (number, partition) in loaded {
             self.unproven.remove(&number);
-            if partition.next_offset() > 0 {
+            if partition.head.next_offset > 0 {
                 self.unproven.insert(number);
             }
             self.held.insert(number, partition);
@@ -442,11 +442,11 @@ impl<'p> Follower<'p> {
         }
         let Parts { consumer, metrics, .. } = self.parts;
         for (number, partition) in &self.held {
-            metrics.advance(*number, partition.next_offset());
+            metrics.advance(*number, partition.head.next_offset);
         }
         let places = self.held.iter().map(|(number, partition)| {
             let proof = u64::from(self.unproven.contains(number));
-            (*number, partition.next_offset() - proof)
+            (*number, partition.head.next_offset - proof)
         });
         consumer.read_from(places)?;
         metrics.set_ready(self.failures <= 1);
@@ -457,7 +457,7 @@ impl<'p> Follower<'p> {
     fn check(&self, bounds: &Bounds) -> Result<(), WorkerError> {
         let Bounds { partition, begin, end } = *bounds;
         let Some(held) = self.held.get(&partition) else { return Ok(()) };
-        let next_offset = held.next_offset();
+        let next_offset = held.head.next_offset;
         let needed = next_offset.saturating_sub(1);
         if end < next_offset {
             return Err(WorkerError::EndsBefore { partition, end, next_offset });

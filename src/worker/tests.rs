@@ -116,7 +116,7 @@ impl Worker {
         let mut filling = Filling::new(Some(&self.opener));
         for ((number, partition), count) in self.partitions.iter_mut().zip(counts) {
             for _ in 0..*count {
-                let offset = partition.next_offset();
+                let offset = partition.head.next_offset;
                 let Some(message) = log.0[*number as usize].get(offset as usize) else { break };
                 apply(&mut filling, partition, offset, message);
             }
@@ -176,7 +176,7 @@ fn applied(log: &Log) -> (Snapshot, Vec<Filled>) {
             apply(&mut filling, partition, offset, message);
         }
         let partition = &partitions[&number];
-        snapshot.heads.push(partition.head());
+        snapshot.heads.push(partition.head.clone());
         let sales = partition.sales().map(|(product, state)| (*product, state.snapshot()));
         snapshot.sales.extend(sales);
         each.push(filling.finish(&partitions));

@@ -195,8 +195,8 @@ impl Follower {
             return Ok(true);
         }
         let proven = self.parts.heads.head(partition).is_some_and(|head| {
-            let link = message::link(message, head.last_outcome());
-            head.ends_with(&link, &mut self.buffers.digested)
+            let link = message::link(message, "");
+            head.at.ends_with(&link, &mut self.buffers.digested)
         });
         if proven { Ok(false) } else { Err(FatalError::OtherRecord { partition, offset: found }) }
     }
@@ -337,10 +337,10 @@ impl Follower {
                 let link = message::link(message, outcome);
                 head.advance(&link, outcome, &mut buffers.digested);
                 if is_record {
-                    buffers.digests.push(head.digest);
+                    buffers.digests.push(head.at.digest);
                 }
             }
-            let next_offset = head.next_offset;
+            let next_offset = head.at.next_offset;
             drop(head);
             self.parts.heads.mark_applied(partition, next_offset);
         }

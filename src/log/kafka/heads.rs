@@ -3,19 +3,13 @@
 //! The follower alone writes; others read. A digest is kept at every [`CHECKPOINT_OFFSETS`] offsets, so that
 //! two who follow the same log can compare what they have applied without having stopped at the same place.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::chain::{self, Digest, Link};
-use crate::snapshot::PartitionHead;
-
-/// Offsets between two kept digests.
-pub const CHECKPOINT_OFFSETS: u64 = 1_024;
-/// Kept digests of a partition.
-const CHECKPOINTS_MAX: usize = 64;
+use crate::chain::{Digest, Link};
+use crate::snapshot::{CHECKPOINT_OFFSETS, CHECKPOINTS_KEPT, PartitionHead};
 
 /// The heads of all partitions.
 pub(super) struct Heads {
@@ -30,10 +24,7 @@ struct Partition {
 
 /// Where a partition's chain stands.
 pub(super) struct Head {
-    pub next_offset: u64,
-    pub digest: Digest,
-    previous: Digest,
-    last_outcome: Cow<'static, str>,
+    pub at: PartitionHead,
     /// Digests by the offset that comes next, in rising order.
     checkpoints: VecDeque<(u64, Digest)>,
 }
@@ -44,10 +35,7 @@ impl Heads {
         let partitions = heads.iter().map(|head| Partition {
             applied: AtomicU64::new(head.next_offset),
             head: Mutex::new(Head {
-                next_offset: head.next_offset,
-                digest: head.digest,
-                previous: head.previous,
-                last_outcome: Cow::Owned(head.last_outcome.clone()),
+                at: head.clone(),
                 checkpoints: VecDeque::from([(head.next_offset, head.digest)]),
             }),
         });
@@ -79,25 +67,15 @@ impl Heads {
 
     /// The heads, in the order of the partitions.
     pub(super) fn snapshot(&self) -> Vec<PartitionHead> {
-        let heads = self.partitions.iter().zip(0..).map(|(partition, number)| {
-            let head = partition.head.lock();
-            PartitionHead {
-                partition: number,
-                next_offset: head.next_offset,
-                digest: head.digest,
-                previous: head.previous,
-                last_outcome: head.last_outcome.clone().into_owned(),
-            }
-        });
-        heads.collect()
+        self.partitions.iter().map(|partition| partition.head.lock().at.clone()).collect()
     }
 
     /// The digest of a partition when `next_offset` was the next one to be applied; `None` if it is not
     /// kept (any more).
     pub(super) fn digest_at(&self, partition: i32, next_offset: u64) -> Option<Digest> {
         let head = self.head(partition)?;
-        if head.next_offset == next_offset {
-            return Some(head.digest);
+        if head.at.next_offset == next_offset {
+            return Some(head.at.digest);
         }
         let found =
             head.checkpoints.binary_search_by_key(&next_offset, |(offset, _)| *offset).ok()?;
@@ -108,26 +86,13 @@ impl Heads {
 impl Head {
     /// Goes on by one record.
     pub(super) fn advance(&mut self, link: &Link<'_>, outcome: &'static str, buffer: &mut Vec<u8>) {
-        let digest = chain::next(&self.digest, link, buffer);
-        self.previous = std::mem::replace(&mut self.digest, digest);
-        self.last_outcome = Cow::Borrowed(outcome);
-        self.next_offset = link.offset + 1;
-        if self.next_offset.is_multiple_of(CHECKPOINT_OFFSETS) {
-            if self.checkpoints.len() >= CHECKPOINTS_MAX {
+        self.at.advance(link, outcome, buffer);
+        if self.at.next_offset.is_multiple_of(CHECKPOINT_OFFSETS) {
+            if self.checkpoints.len() >= CHECKPOINTS_KEPT as usize {
                 self.checkpoints.pop_front();
             }
-            self.checkpoints.push_back((self.next_offset, digest));
+            self.checkpoints.push_back((self.at.next_offset, self.at.digest));
         }
-    }
-
-    /// Whether the record before `next_offset` is this one.
-    pub(super) fn ends_with(&self, link: &Link<'_>, buffer: &mut Vec<u8>) -> bool {
-        chain::next(&self.previous, link, buffer) == self.digest
-    }
-
-    /// What the record before `next_offset` came to.
-    pub(super) fn last_outcome(&self) -> &str {
-        &self.last_outcome
     }
 }
 
@@ -157,22 +122,22 @@ mod tests {
         assert_eq!((snapshot[1].partition, snapshot[1].next_offset), (1, 3));
         let again = Heads::new(&snapshot);
         let head = again.head(1).unwrap();
-        let outcome = head.last_outcome().to_owned();
-        assert!(head.ends_with(&link(2, &outcome), &mut Vec::new()));
-        assert!(!head.ends_with(&link(1, &outcome), &mut Vec::new()));
-        assert!(!head.ends_with(&link(2, "sold_out"), &mut Vec::new()));
+        assert!(head.at.ends_with(&link(2, ""), &mut Vec::new()));
+        assert!(!head.at.ends_with(&link(1, ""), &mut Vec::new()));
+        let altered = PartitionHead { last_outcome: "sold_out".into(), ..head.at.clone() };
+        assert!(!altered.ends_with(&link(2, ""), &mut Vec::new()));
     }
 
     #[test]
     fn digests_are_kept_at_round_offsets_and_the_oldest_go_first() {
-        let last = CHECKPOINT_OFFSETS * (CHECKPOINTS_MAX as u64 + 2);
+        let last = CHECKPOINT_OFFSETS * (CHECKPOINTS_KEPT + 2);
         let heads = advanced(last + 7);
         assert_eq!(heads.digest_at(1, last), advanced(last).digest_at(1, last));
         assert!(heads.digest_at(1, last + 7).is_some());
         assert!(heads.digest_at(1, last + 1).is_none());
         assert!(heads.digest_at(1, CHECKPOINT_OFFSETS).is_none());
         assert!(heads.digest_at(2, 0).is_none());
-        assert_eq!(heads.digest_at(0, 0), Some(chain::genesis()));
+        assert_eq!(heads.digest_at(0, 0), Some(crate::chain::genesis()));
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn workers_side_by_side_number_events_without_gaps() {
                     worker.load(log).await;
                     worker.partitions.retain(|number, _| *number == partition);
                     worker.catch_up(log, 2).await;
-                    assert_eq!(worker.partitions[&partition].next_offset(), log.end(partition));
+                    assert_eq!(worker.partitions[&partition].head.next_offset, log.end(partition));
                 });
             });
         }

@@ -4,23 +4,22 @@
 //! Whoever may write to the topic of orders can write anything of any size there, so a copy is bounded: it
 //! always fits, and a partition cannot be stopped by a message that is too large to be put aside.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use crate::config::Config;
-use crate::log::kafka::client;
 use crate::log::kafka::message::Undecodable;
+use crate::log::kafka::{client, native};
 
 /// Bytes of a message's value that are kept.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of its key that are kept, and of each header's value.
+/// Bytes of its key that are kept, and of each header's name and value.
 const FIELD_BYTES_MAX: usize = 1024;
 /// Headers that are kept.
 const HEADERS_MAX: usize = 16;
@@ -50,15 +49,10 @@ impl Letter {
     pub(super) fn copy(message: &BorrowedMessage<'_>, reason: &Undecodable) -> Self {
         let cut = |bytes: &[u8], max: usize| bytes[..bytes.len().min(max)].to_vec();
         let mut headers = OwnedHeaders::new();
-        if let Some(own) = message.headers() {
-            for index in 0..own.count().min(HEADERS_MAX) {
-                // The client library panics at a name that is not UTF-8.
-                let header = catch_unwind(AssertUnwindSafe(|| own.try_get(index)));
-                if let Ok(Some(Header { key, value })) = header {
-                    let value = value.map(|value| cut(value, FIELD_BYTES_MAX));
-                    headers = headers.insert(Header { key, value: value.as_ref() });
-                }
-            }
+        for (name, value) in native::headers(message).take(HEADERS_MAX) {
+            let key = String::from_utf8_lossy(&name[..name.len().min(FIELD_BYTES_MAX)]);
+            let value = value.map(|value| cut(value, FIELD_BYTES_MAX));
+            headers = headers.insert(Header { key: &key, value: value.as_ref() });
         }
         let told = [
             ("fg-topic", message.topic().to_owned()),

@@ -7,12 +7,11 @@
 //! Order of the checks: place and form first, then who vouches for it, and only then its content, so that
 //! nothing is parsed that nobody vouches for.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::native;
-use crate::chain::Link;
+use crate::chain::{Link, sha256};
 use crate::keys::records::{Author, BadVoucher, NONCE_BYTES, Nonce, RecordKeys};
 use crate::sale::record::RECORD_BYTES_MAX;
 use crate::sale::{DecodeError, LogEntry, ProductId, Record};
@@ -104,6 +103,23 @@ pub struct RecordHeaders<'m> {
     pub third: Option<(&'m [u8], Option<&'m [u8]>)>,
 }
 
+impl<'m> RecordHeaders<'m> {
+    /// Reads them if there are two, or two and one more.
+    fn read(mut headers: impl ExactSizeIterator<Item = native::Header<'m>>) -> Option<Self> {
+        let count = headers.len();
+        if !(2..=3).contains(&count) {
+            return None;
+        }
+        let mut with_value = || {
+            let (name, value) = headers.next()?;
+            Some((name, value?))
+        };
+        let (nonce, voucher) = (with_value()?, with_value()?);
+        let third = if count == 3 { Some(headers.next()?) } else { None };
+        Some(Self { nonce, voucher, third })
+    }
+}
+
 /// A message as it comes from the topic.
 pub trait Incoming: Message {
     /// Its headers if there are two, or two and one more.
@@ -112,7 +128,7 @@ pub trait Incoming: Message {
 
 impl Incoming for BorrowedMessage<'_> {
     fn record_headers(&self) -> Option<RecordHeaders<'_>> {
-        native::headers(self)
+        RecordHeaders::read(native::headers(self))
     }
 }
 
@@ -177,9 +193,8 @@ pub fn author_of(record: &Record) -> Author {
 /// The partition that all records of a product lie in: the first 8 bytes (big endian) of the SHA-256 of its
 /// id, modulo the number of partitions.
 pub fn partition_of(product: &ProductId, partitions: u32) -> i32 {
-    let hash = digest(&SHA256, product.as_str().as_bytes());
-    let first = hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
-    (u64::from_be_bytes(*first) % u64::from(partitions.max(1))) as i32
+    let [a, b, c, d, e, f, g, h, ..] = sha256(product.as_str().as_bytes());
+    (u64::from_be_bytes([a, b, c, d, e, f, g, h]) % u64::from(partitions.max(1))) as i32
 }
 
 /// What the chain of its partition digests of a message that came to `outcome`.

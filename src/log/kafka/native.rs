@@ -4,6 +4,8 @@
 //! event that it was asked of, and is only read while that is alive.
 
 use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr;
 use std::time::Duration;
 
@@ -13,27 +15,40 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::message::RecordHeaders;
+/// A header's name and value, whatever their bytes are.
+pub(crate) type Header<'m> = (&'m [u8], Option<&'m [u8]>);
 
-/// The headers of a message if there are two or three; a third one may have no value. (The wrapper panics
-/// at a name that is not UTF-8, which anybody who may write to the topic can send.)
-pub(super) fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<RecordHeaders<'m>> {
+/// The headers of a message, in their order. (The wrapper panics at a name that is not UTF-8, which anybody who
+/// may write to the topic can send.)
+pub(crate) fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Headers<'m> {
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive, and owns the headers that are found.
     let error = unsafe { c::rd_kafka_message_headers(message.ptr(), &mut headers) };
-    if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return None;
-    }
-    // SAFETY: found above.
-    let count = unsafe { c::rd_kafka_header_cnt(headers) };
-    if !(2..=3).contains(&count) {
-        return None;
-    }
-    let header = |index| {
+    let count = match error {
+        // SAFETY: found above.
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => unsafe { c::rd_kafka_header_cnt(headers) },
+        _ => 0,
+    };
+    Headers { headers, indices: 0..count, message: PhantomData }
+}
+
+/// See [`headers`].
+pub(crate) struct Headers<'m> {
+    headers: *mut c::rd_kafka_headers_t,
+    indices: Range<usize>,
+    message: PhantomData<&'m ()>,
+}
+
+impl<'m> Iterator for Headers<'m> {
+    type Item = Header<'m>;
+
+    fn next(&mut self) -> Option<Header<'m>> {
+        let index = self.indices.next()?;
         let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: the headers are alive; the library writes where name and value lie in them.
-        let error =
-            unsafe { c::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size) };
+        // SAFETY: the message is alive, and so are its headers; the library writes where name and value lie.
+        let error = unsafe {
+            c::rd_kafka_header_get_all(self.headers, index, &mut name, &mut value, &mut size)
+        };
         if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
             return None;
         }
@@ -43,17 +58,14 @@ pub(super) fn headers<'m>(message: &'m BorrowedMessage<'_>) -> Option<RecordHead
         let value = (!value.is_null())
             .then(|| unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) });
         Some((name, value))
-    };
-    let with_value = |index| {
-        let (name, value) = header(index)?;
-        Some((name, value?))
-    };
-    let third = match count {
-        2 => None,
-        _ => Some(header(2)?),
-    };
-    Some(RecordHeaders { nonce: with_value(0)?, voucher: with_value(1)?, third })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.indices.size_hint()
+    }
 }
+
+impl ExactSizeIterator for Headers<'_> {}
 
 /// A topic as the cluster has it now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

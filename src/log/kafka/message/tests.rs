@@ -14,17 +14,11 @@ const NONCE: Nonce = [9; NONCE_BYTES];
 
 impl Incoming for OwnedMessage {
     fn record_headers(&self) -> Option<RecordHeaders<'_>> {
-        let headers = self.headers().filter(|headers| (2..=3).contains(&headers.count()))?;
-        let header = |index| {
+        let headers = self.headers()?;
+        RecordHeaders::read((0..headers.count()).map(|index| {
             let Header { key, value } = headers.get(index);
             (key.as_bytes(), value)
-        };
-        let with_value = |index| {
-            let (name, value) = header(index);
-            Some((name, value?))
-        };
-        let third = (headers.count() == 3).then(|| header(2));
-        Some(RecordHeaders { nonce: with_value(0)?, voucher: with_value(1)?, third })
+        }))
     }
 }
 

@@ -5,6 +5,7 @@
 //! a sale; a sale pins their fingerprints.
 
 use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
 
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
@@ -108,6 +109,13 @@ pub fn tag(key: &hmac::Key, purpose: &str, parts: &[&[u8]]) -> hmac::Tag {
 /// A public fingerprint of a key: 64 bits of an HMAC under it, in hex.
 pub fn fingerprint(key: &hmac::Key) -> String {
     hex::encode(&tag(key, "fingerprint", &[]).as_ref()[..8])
+}
+
+/// 32 bytes out of 64 hexadecimal digits, wiped when they go.
+fn hex_32(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), &mut *bytes).ok()?;
+    Some(bytes)
 }
 
 fn first_16_bytes(tag: &hmac::Tag) -> [u8; 16] {

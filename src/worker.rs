@@ -27,7 +27,6 @@ use crate::config::Config;
 use crate::gate::redis::LibraryKeeper;
 use crate::keys::records::RecordKeys;
 use crate::keys::seal::Opener;
-use crate::ledger::postgres::rows::RECORDS_MAX;
 use crate::log::kafka::{self, client};
 use crate::trace::Tracer;
 
@@ -127,7 +126,7 @@ pub fn start(config: &Config, clock: Clock) -> Result<Running, WorkerError> {
                 keys,
                 opener,
                 partitions,
-                batch_records_max: config.postgres.batch_records_max.clamp(1, RECORDS_MAX),
+                batch_records_max: config.postgres.batch_records_max,
                 metrics,
                 clock,
                 stopping,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::check::{Found, SECRET_BYTES_MAX};
+use super::check::{Found, SECRET_BYTES_MAX, crosses_in_clear, service_uri};
 
 /// Who makes challenges and says whether they are solved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -115,10 +115,7 @@ impl Challenge {
             "" => self.provider.siteverify_url(),
             text => text,
         };
-        let uri: http::Uri = text.parse().ok()?;
-        let known = matches!(uri.scheme_str(), Some("http" | "https"));
-        let plain = !uri.authority()?.as_str().contains('@') && uri.query().is_none();
-        (known && plain && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+        service_uri(text)
     }
 }
 
@@ -145,16 +142,12 @@ pub(super) fn check(found: &mut Found, challenge: &Challenge) {
             }
         }
     }
-    let local = |uri: &http::Uri| {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    };
     match challenge.target() {
         None => {
             let mend = "write such as https://service.example/siteverify";
             found.error("challenge.siteverify_url", "is not the address of a call", mend);
         }
-        Some(uri) if uri.scheme_str() == Some("http") && !local(&uri) => {
+        Some(uri) if crosses_in_clear(&uri) => {
             let mend = "write https://";
             found.error("challenge.siteverify_url", "would send the secret in clear", mend);
         }

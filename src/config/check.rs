@@ -43,6 +43,21 @@ impl Found {
     }
 }
 
+/// The address of a service of others: http or https, a host, neither credentials nor a query.
+pub(super) fn service_uri(text: &str) -> Option<http::Uri> {
+    let uri: http::Uri = text.parse().ok()?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let plain = !uri.authority()?.as_str().contains('@') && uri.query().is_none();
+    (known && plain && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+}
+
+/// Whether what is sent there leaves this machine without TLS.
+pub(super) fn crosses_in_clear(uri: &http::Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    uri.scheme_str() == Some("http") && !local
+}
+
 /// Checks everything that can be told without touching the machine.
 pub(super) fn check(config: &Config) -> Found {
     let mut found = Found::default();

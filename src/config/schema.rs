@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::env::PREFIX;
 use super::privacy::SEAL_KEY_DAYS_MAX;
 use super::{Config, LogFormat, score, stores};
 
@@ -61,7 +62,7 @@ impl Key {
 
 /// The environment variable of a key: `http.listen` is `FLUX_GATE__HTTP__LISTEN`.
 pub fn variable(name: &str) -> String {
-    format!("FLUX_GATE__{}", name.replace('.', "__").to_ascii_uppercase())
+    format!("{PREFIX}{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
 /// The key of that name.
@@ -182,7 +183,12 @@ pub static KEYS: &[Key] = &[
         "as a reader of user ids, for the fulfilment feed"
     ),
     key!(Path, postgres.ca_file, |c| c.postgres.ca_file.as_deref(), "certificates, PEM"),
-    number!(postgres.batch_records_max, 1, 100_000, "records of one transaction of a worker"),
+    number!(
+        postgres.batch_records_max,
+        1,
+        stores::BATCH_RECORDS_MAX,
+        "records of one transaction of a worker"
+    ),
     key!(
         Text,
         stores.plaintext,

@@ -14,6 +14,8 @@ use super::{Config, Secrets};
 
 /// Most partitions of the order topic.
 pub const PARTITIONS_MAX: u64 = 256;
+/// Most records of one transaction of a worker.
+pub const BATCH_RECORDS_MAX: u64 = 10_000;
 
 /// Redis, which screens.
 #[derive(Debug, Clone, Deserialize)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::check::Found;
+use super::check::{Found, crosses_in_clear, service_uri};
 
 /// The one protocol that is spoken.
 pub const PROTOCOL: &str = "http/protobuf";
@@ -76,11 +76,7 @@ impl Traces {
     /// Where spans are sent; `None` if the endpoint is no address.
     pub fn target(&self) -> Option<http::Uri> {
         let base = self.endpoint.trim_end_matches('/');
-        let uri: http::Uri = format!("{base}{PATH}").parse().ok()?;
-        let known = matches!(uri.scheme_str(), Some("http" | "https"));
-        let authority = uri.authority()?.as_str();
-        let plain = !authority.contains('@') && uri.query().is_none();
-        (known && plain && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+        service_uri(&format!("{base}{PATH}"))
     }
 
     /// The rule that sampler and ratio come to; `None` if one of them is not known.
@@ -145,11 +141,7 @@ pub(super) fn check(found: &mut Found, traces: &Traces) {
         let mend = "write name=value[,name=value]";
         found.error("traces.headers", "cannot be sent", mend);
     }
-    let local = target.host().is_some_and(|host| {
-        let host = host.trim_matches(['[', ']']);
-        host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-    });
-    if traces.headers.is_some() && target.scheme_str() == Some("http") && !local {
+    if traces.headers.is_some() && crosses_in_clear(&target) {
         let mend = "use https://, or a collector on this machine";
         found.error("traces.headers", "would cross the network in clear", mend);
     }

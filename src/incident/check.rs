@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::LogRow;
 use super::bundle::{self, Entry, Manifest};
 use crate::audit::head::{self, HeadFields};
 use crate::audit::line;
 use crate::chain::{self, Link};
 use crate::keys::signer::{PublicKey, SIGNATURE_BYTES};
+use crate::log::sqlite::excerpt;
 
 /// Longest manifest that is read, in bytes.
 const MANIFEST_BYTES_MAX: u64 = 64 * 1_024;
@@ -223,7 +223,7 @@ fn follows(
     before: Option<(u64, chain::Digest)>,
     buffer: &mut Vec<u8>,
 ) -> Option<(u64, chain::Digest)> {
-    let row: LogRow = serde_json::from_slice(text).ok()?;
+    let row: excerpt::Row = serde_json::from_slice(text).ok()?;
     let digest = line::digest_of(&row.digest)?;
     if let Some((offset, before)) = before {
         let link = Link {

@@ -13,9 +13,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
 use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
 
-use super::tag;
+use super::signer::message;
+use super::{hex_32, tag};
 
 /// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 16;
@@ -130,11 +130,6 @@ impl RecordKeys {
         Ok(Self { first, older, operator, operator_public })
     }
 
-    /// Whether operators' records can be signed here.
-    pub fn signs_operator_records(&self) -> bool {
-        self.operator.is_some()
-    }
-
     /// Appends the voucher of a record to `voucher`, at most [`VOUCHER_BYTES_MAX`] bytes.
     ///
     /// # Errors
@@ -157,8 +152,10 @@ impl RecordKeys {
             Author::Operator => {
                 let key = self.operator.as_ref().ok_or(NoOperatorKey)?;
                 voucher.push(b's');
-                voucher
-                    .extend_from_slice(key.sign(&operator_message(product, nonce, value)).as_ref());
+                voucher.extend_from_slice(
+                    key.sign(&message(OPERATOR_PURPOSE, &[product.as_bytes(), nonce, value]))
+                        .as_ref(),
+                );
             }
         }
         Ok(())
@@ -187,7 +184,10 @@ impl RecordKeys {
             }
             [b's', signature @ ..] if signature.len() == SIGNATURE_BYTES => {
                 self.operator_public
-                    .verify_sig(&operator_message(product, nonce, value), signature)
+                    .verify_sig(
+                        &message(OPERATOR_PURPOSE, &[product.as_bytes(), nonce, value]),
+                        signature,
+                    )
                     .map_err(|_| BadVoucher::Wrong)?;
                 Ok(Author::Operator)
             }
@@ -237,28 +237,10 @@ fn operator_pair(
     Ok(pair)
 }
 
-/// What operators sign: the same parts as a MAC covers, under a purpose of their own.
-fn operator_message(product: &str, nonce: &Nonce, value: &[u8]) -> Vec<u8> {
-    let parts = [OPERATOR_PURPOSE.as_bytes(), product.as_bytes(), nonce, value];
-    let mut message = Vec::with_capacity(parts.iter().map(|part| 4 + part.len()).sum());
-    for part in parts {
-        message.extend_from_slice(&(part.len() as u32).to_be_bytes());
-        message.extend_from_slice(part);
-    }
-    message
-}
-
 /// Whether a text can be the id of a key.
 pub(super) fn is_key_id(id: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=KEY_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(fits)
-}
-
-/// 32 bytes out of 64 hexadecimal digits, wiped when they go.
-pub(super) fn hex_32(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), &mut *bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
 use secrecy::{ExposeSecret, SecretString};
-use zeroize::Zeroizing;
+
+use super::hex_32;
 
 /// Bytes of a public key.
 pub const PUBLIC_KEY_BYTES: usize = 32;
@@ -45,8 +46,7 @@ impl Signer {
     /// # Errors
     /// The text is none.
     pub fn from_seed(seed: &SecretString) -> Result<Self, BadKey> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(seed.expose_secret().trim(), &mut *bytes).map_err(|_| BadKey)?;
+        let bytes = hex_32(seed.expose_secret()).ok_or(BadKey)?;
         let pair = Ed25519KeyPair::from_seed_unchecked(&*bytes).map_err(|_| BadKey)?;
         let public = pair.public_key().as_ref().try_into().map_err(|_| BadKey)?;
         Ok(Self { pair, public: PublicKey::new(public) })

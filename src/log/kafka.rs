@@ -41,7 +41,7 @@ mod follower;
 mod heads;
 mod lanes;
 pub mod message;
-mod native;
+pub(crate) mod native;
 mod pace;
 mod pipe;
 mod sender;
@@ -49,8 +49,7 @@ mod start;
 mod topic;
 mod waiting;
 
-pub use error::{FatalError, StartError, TopicFault};
-pub use heads::CHECKPOINT_OFFSETS;
+pub use error::{FatalError, StartError, TopicFault, topic_faults};
 pub(super) use sender::Sender;
 pub use topic::{check_topic, may_make_topics};
 
@@ -237,7 +236,7 @@ impl KafkaLog {
 
     /// The digest of a partition when `next_offset` was the next one to be applied, to be compared with
     /// others who follow the log. Known for the present head, and for the last 64 offsets that are divisible
-    /// by [`CHECKPOINT_OFFSETS`].
+    /// by [`CHECKPOINT_OFFSETS`](crate::snapshot::CHECKPOINT_OFFSETS).
     pub fn digest_at(&self, partition: i32, next_offset: u64) -> Option<Digest> {
         self.0.heads.digest_at(partition, next_offset)
     }

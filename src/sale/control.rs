@@ -8,9 +8,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::ids::{InvalidId, OperationId, OperatorName, OrderId, ProductId};
+use super::ids::{InvalidId, OperationId, OperatorName, OrderId, ProductId, serde_as_text};
 use super::record::{CapacityTarget, Record};
 
 mod state;
@@ -346,21 +346,6 @@ impl FromStr for TokenHash {
     }
 }
 
-macro_rules! serde_as_text {
-    ($($name:ident),*) => { $(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )* };
-}
 serde_as_text!(BlockTarget, TokenHash);
 
 #[cfg(test)]

@@ -62,8 +62,25 @@ impl<const N: usize> Inline<N> {
     }
 }
 
+/// Types that are a JSON string: what `Display` writes and `FromStr` reads.
+macro_rules! serde_as_text {
+    ($($name:ident),*) => { $(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str($crate::sale::ids::ParsedText(std::marker::PhantomData))
+            }
+        }
+    )* };
+}
+pub(super) use serde_as_text;
+
 /// Parses a JSON string without copying it first.
-struct ParsedText<T>(std::marker::PhantomData<T>);
+pub(super) struct ParsedText<T>(pub std::marker::PhantomData<T>);
 
 impl<T: FromStr<Err = InvalidId>> serde::de::Visitor<'_> for ParsedText<T> {
     type Value = T;
@@ -309,20 +326,6 @@ impl FromStr for BuyerRef {
     }
 }
 
-macro_rules! serde_as_text {
-    ($($name:ident),*) => { $(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(ParsedText(std::marker::PhantomData))
-            }
-        }
-    )* };
-}
 serde_as_text!(OrderId, BuyerRef);
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::keys::records::RecordKeysError;
 use crate::keys::seal::SealKeyError;
 use crate::keys::seal::kept::KeptError;
 use crate::ledger::postgres::PostgresError;
-use crate::log::kafka::TopicFault;
+use crate::log::kafka::{TopicFault, topic_faults};
 use crate::sale::{BadSnapshot, ProductId};
 
 /// Why a worker does not start, or ends. What is in the ledger stands; another worker, or this one started
@@ -49,7 +49,7 @@ pub enum WorkerError {
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
     /// The topic is set so that orders could be lost, or is not there.
-    #[error("the topic {topic} cannot be the order log: {}", told(faults))]
+    #[error("the topic {topic} cannot be the order log: {}", topic_faults(faults))]
     Topic {
         /// The topic.
         topic: String,
@@ -140,8 +140,4 @@ pub enum WorkerError {
     /// A thread of the worker ended by a panic, which is told where it happened.
     #[error("a thread of the worker has ended")]
     Ended,
-}
-
-fn told(faults: &[TopicFault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }

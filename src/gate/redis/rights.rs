@@ -5,6 +5,7 @@ use std::path::Path;
 use redis::{RedisError, Value};
 use secrecy::SecretString;
 
+use super::calls;
 use super::connect::{Endpoint, EndpointError};
 
 /// Commands that only administrators need. Each is harmless: it reads, or its arguments make it fail, and the
@@ -52,7 +53,7 @@ pub async fn rights(url: &SecretString, ca_file: Option<&Path>) -> Result<Rights
     let connected = endpoint.connect().await;
     let mut connection = connected.map_err(|error| unreachable(error.to_string()))?;
     let mut rights = Rights::default();
-    let version = redis::cmd("FCALL").arg("fg_version").arg(0).query_async(&mut connection).await;
+    let version = calls::version().query_async(&mut connection).await;
     match version {
         Ok(version) => rights.library = Some(version),
         Err(error) if is_answer(&error) => rights.library_error = Some(error.to_string()),

@@ -215,7 +215,7 @@ async fn look(
         let mut sales: BTreeSet<_> = orders.iter().map(|order| order.row.product).collect();
         // The ledger of many nodes lags: what is in the log already counts.
         for product in shared.applied().products() {
-            let has = |state: &crate::sale::SaleState| !state.orders_of(&buyer).is_empty();
+            let has = |state: &crate::sale::SaleState| state.has_buyer(&buyer);
             if shared.applied().with_state(&product, has) == Some(true) {
                 sales.insert(product);
             }

@@ -32,7 +32,7 @@ fn rows() -> String {
         let (product, outcome, record) = ("phone", "confirmed", format!("{{\"n\":{offset}}}"));
         let link = Link { offset, log_time_ms: 7, product, record: record.as_bytes(), outcome };
         digest = chain::next(&digest, &link, &mut Vec::new());
-        let row = LogRow {
+        let row = excerpt::Row {
             offset,
             log_time_ms: 7,
             product: product.to_owned(),

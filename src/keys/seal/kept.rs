@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::SealKeyError;
 use super::periods::{Entry, Period, chained, parse_name};
-use crate::keys::records::hex_32;
+use crate::keys::hex_32;
 
 /// What a key's file is called after its name.
 const EXTENSION: &str = "key";

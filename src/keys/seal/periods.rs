@@ -11,7 +11,8 @@
 use zeroize::Zeroizing;
 
 use super::SealKeyError;
-use crate::keys::records::{hex_32, is_key_id};
+use crate::keys::hex_32;
+use crate::keys::records::is_key_id;
 
 /// How long after the end of a key's period its records may still come, in milliseconds: ten seconds of log
 /// time, and what clocks may be apart.

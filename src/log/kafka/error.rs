@@ -11,7 +11,7 @@ pub enum StartError {
     #[error("a Kafka client cannot be made: {0}; check kafka.* and its files")]
     Client(#[source] KafkaError),
     /// The topic is not there, or is set in a way under which orders could be lost.
-    #[error("the topic {topic} cannot be the order log: {}", join(faults))]
+    #[error("the topic {topic} cannot be the order log: {}", topic_faults(faults))]
     Topic {
         /// The topic.
         topic: String,
@@ -90,7 +90,8 @@ impl std::fmt::Display for TopicFault {
     }
 }
 
-fn join(faults: &[TopicFault]) -> String {
+/// Faults in one line.
+pub fn topic_faults(faults: &[TopicFault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
 }
 

@@ -184,11 +184,7 @@ pub(super) fn refused(config: &Config) -> TopicFault {
 
 /// Whether brokers refuse the topic to this user.
 pub(super) fn is_refused(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{ClusterAuthorizationFailed, TopicAuthorizationFailed};
-    matches!(
-        error.rdkafka_error_code(),
-        Some(TopicAuthorizationFailed | ClusterAuthorizationFailed)
-    )
+    error.rdkafka_error_code().is_some_and(is_lack_of_rights)
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ pub struct Excerpt {
     pub cut: bool,
 }
 
-/// One row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One row, as it was digested; in a report a line of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Row {
     /// Its place.
     pub offset: u64,
@@ -27,7 +28,7 @@ pub struct Row {
     pub product: String,
     /// What it came to.
     pub outcome: String,
-    /// The record.
+    /// The record, byte for byte as it stands in the log.
     pub record: String,
     /// The digest after it, hex.
     pub digest: String,

@@ -19,7 +19,7 @@ const LOCK_FILE: &str = "flux-gate.lock";
 
 /// How long a statement waits for a lock of another program, such as the `sqlite3` shell, in
 /// milliseconds. Our own threads take turns and do not wait here.
-const FOREIGN_LOCK_WAIT_MS: u64 = 30_000;
+pub(super) const FOREIGN_LOCK_WAIT_MS: u64 = 30_000;
 
 /// The directory's exclusive lock; given back when dropped, also by a crash.
 #[derive(Debug)]

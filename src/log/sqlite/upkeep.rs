@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::FatalError;
+use super::store;
 use crate::sale::{BuyerRef, OrderProposed, Record};
 
 /// A passive checkpoint is done when about so many bytes of records have been written since the last one, or
@@ -28,8 +29,6 @@ const CHECKPOINT_BYTES: usize = 256 << 20;
 const WAL_PAGES_MAX: i64 = 131_072;
 /// How long a checkpoint waits for readers while the writer waits for it, in milliseconds.
 const READERS_WAIT_MS: u64 = 20;
-/// How long chores wait for a lock of another program, in milliseconds.
-const FOREIGN_LOCK_WAIT_MS: u64 = 30_000;
 /// Without signals: how often it is looked whether the writer is idle, in milliseconds.
 const IDLE_CHECKPOINT_MS: u64 = 5_000;
 /// When a chore that a reader was in the way of is tried again, in milliseconds.
@@ -146,7 +145,7 @@ impl Upkeep {
         let done = self.connection.query_row(&sql, [], |row| {
             Ok(Checkpointed { busy: row.get(0)?, wal_pages: row.get(1)? })
         });
-        self.connection.busy_timeout(Duration::from_millis(FOREIGN_LOCK_WAIT_MS))?;
+        self.connection.busy_timeout(Duration::from_millis(store::FOREIGN_LOCK_WAIT_MS))?;
         done
     }
 

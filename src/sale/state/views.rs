@@ -28,14 +28,9 @@ impl SaleState {
         span.iter().take(limit).map(|order| self.view(order)).collect()
     }
 
-    /// All orders of a buyer, in log order; none of an archived sale. Looks at every order, unless the buyer has
-    /// none.
-    pub fn orders_of(&self, buyer: &BuyerRef) -> Vec<OrderView> {
-        if self.find_buyer(buyer).is_none() {
-            return Vec::new();
-        }
-        let own = |order: &&Order| self.buyers[order.buyer as usize].reference == *buyer;
-        self.orders.iter().filter(own).map(|order| self.view(order)).collect()
+    /// Whether a buyer has ever had an order here; not known of an archived sale.
+    pub fn has_buyer(&self, buyer: &BuyerRef) -> bool {
+        self.find_buyer(buyer).is_some()
     }
 
     fn view(&self, order: &Order) -> OrderView {

@@ -28,8 +28,8 @@ use crate::http::operator::products::{
 use crate::http::reply::{self, Coded};
 use crate::http::shared::Shared;
 use crate::incident::bundle::{self, Bundle, Span};
+use crate::incident::page;
 use crate::incident::story::{Product, Story};
-use crate::incident::{LogRow, page};
 use crate::log::sqlite::excerpt::{self, Excerpt};
 use crate::sale::{OrderStatus, ProductId};
 
@@ -281,8 +281,7 @@ fn records(shared: &Shared, span: &Span, story: &mut Story) -> std::io::Result<S
         story.cut.push(bundle::RECORDS);
     }
     let mut lines = String::new();
-    for excerpt::Row { offset, log_time_ms, product, outcome, record, digest } in rows {
-        let row = LogRow { offset, log_time_ms, product, outcome, record, digest };
+    for row in rows {
         lines += &serde_json::to_string(&row)?;
         lines.push('\n');
     }

@@ -9,6 +9,7 @@
 //! Pure: time and randomness are arguments, and nothing here waits. A room decides who may try to buy and when;
 //! what is sold is the log's business, as without one.
 
+pub mod credit;
 pub mod doors;
 pub mod draw;
 pub mod permutation;

@@ -24,9 +24,6 @@ use tokio_rustls::TlsConnector;
 
 /// Largest reply that is read, in bytes.
 const REPLY_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// Where Linux distributions keep the certificates that the machine trusts.
-const SYSTEM_ROOTS: [&str; 2] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// Where a server is: scheme, host and port of a URL without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,11 +289,7 @@ fn connector(
         }
     }
     // Those of the machine are a convenience: what cannot be read is passed over.
-    if let Some(certificates) =
-        SYSTEM_ROOTS.iter().find_map(|path| CertificateDer::pem_file_iter(path).ok())
-    {
-        roots.add_parsable_certificates(certificates.flatten());
-    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

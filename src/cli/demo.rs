@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::app;
 use crate::cli::load::{style, watch};
-use crate::cli::{Common, Exit, Failure, Machine, limits, shop};
+use crate::cli::{Common, Exit, Failure, Machine, limits, process, shop};
 use crate::config::{ApiClient, ClientRole, Config};
 use crate::load::api::Api;
 use crate::load::live::Live;
@@ -98,7 +98,7 @@ impl Demo {
             if self.keep {
                 machine.out.write_all(stage.commands(style).as_bytes())?;
                 machine.out.flush()?;
-                shop::runtime()?.block_on(shop::interrupted())?;
+                process::runtime()?.block_on(process::interrupted())?;
             }
         }
         server.stop();
@@ -115,7 +115,7 @@ impl Demo {
         let crowd =
             open_crowd(&stage.public, &credentials, "shopper", self.buyers, clock, progress)?;
         live.clear();
-        let runtime = shop::runtime()?;
+        let runtime = process::runtime()?;
         let mut operator = Api::operator(stage.operator.clone(), stage.secrets.token.clone());
         let opens_at_ms = clock.unix_ms() + EARLY_MS;
         runtime.block_on(self.announce(&mut operator, &stage.product, opens_at_ms))?;

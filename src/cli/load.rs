@@ -8,7 +8,8 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::{Common, Exit, Failure, Machine, limits, shop, tell};
+use crate::cli::when::duration_ms;
+use crate::cli::{Common, Exit, Failure, Machine, limits, process, shop, tell};
 use crate::config::Config;
 use crate::load::api::Api;
 use crate::load::live::Live;
@@ -153,7 +154,7 @@ impl Load {
             Some(product) => product,
             None => format!("load-{seed:x}").parse()?,
         };
-        let runtime = shop::runtime()?;
+        let runtime = process::runtime()?;
         let mut operator = self.operator(&config)?;
         let mut sold_before = 0;
         if let Some(operator) = &mut operator {
@@ -255,7 +256,7 @@ pub(super) fn watch(plan: &Plan, machine: &Machine<'_>) -> Result<Report, Failur
             live.show(snapshot, position);
         })
     };
-    let report = shop::until_interrupted(run)??;
+    let report = process::until_interrupted(run)??;
     live.clear();
     if report.tally.server_lost {
         tell("the server went away in the middle of the run");
@@ -316,17 +317,8 @@ fn table(report: &Report, checks: Option<&[Check]>, style: Style) -> String {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time; write such as 500ms, 30s or 2m");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let unit_ms = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+    let wrong = || format!("`{text}` is no time; write such as 500ms, 30s or 1h30m");
+    duration_ms(text).map(Duration::from_millis).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -338,7 +330,7 @@ mod tests {
     fn times_are_read_with_their_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "10", "s", "1d", "-1s", "99999999999999999999s"] {
+        for bad in ["", "10", "s", "1y", "-1s", "99999999999999999999s"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
     }

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::cli::client::{Client, ClientError, Identity, Reply, Target, reach};
-use crate::cli::{Common, Failure, Machine, tell};
+use crate::cli::{Common, Failure, Machine, process, tell};
 use crate::config::Config;
 use crate::keys::stored::{self, StoredSecret};
 use crate::sale::OperationId;
@@ -29,8 +29,8 @@ pub(super) struct Listener {
     #[arg(long, global = true, value_name = "URL")]
     url: Option<Target>,
     /// Certificates (PEM) to trust, beside those of the machine.
-    #[arg(long, global = true, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[arg(long, alias = "ca", global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Your own certificate (PEM), for a listener that asks for one.
     #[arg(long, global = true, value_name = "FILE", requires = "client_key")]
     client_cert: Option<PathBuf>,
@@ -82,14 +82,13 @@ impl Listener {
             tell(&format!("warning: the token goes to {target} in clear; use https"));
         }
         let trusted: Vec<_> =
-            self.ca.iter().chain(&config.admin.tls_cert_file).map(PathBuf::as_path).collect();
+            self.ca_file.iter().chain(&config.admin.tls_cert_file).map(PathBuf::as_path).collect();
         let identity = self.client_cert.as_deref().zip(self.client_key.as_deref());
         let identity = identity.map(|(cert_file, key_file)| Identity { cert_file, key_file });
         let client = Client::with_identity(target, &trusted, identity, TIMEOUT)?;
         let operation = self.operation(machine)?;
         let request = call.request(&token, &operation)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let reply = runtime
+        let reply = process::runtime()?
             .block_on(client.send(request))
             .map_err(|error| unanswered(&error, call, &operation))?;
         if reply.status.is_success() {

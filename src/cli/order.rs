@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::shop::{self, Server};
-use crate::cli::{Common, Exit, Failure, Machine, tell};
+use crate::cli::{Common, Exit, Failure, Machine, process, tell};
 use crate::config::Config;
 use crate::load::Target;
 use crate::load::api::{Api, Reply};
@@ -64,7 +64,7 @@ impl Order {
             machine.out.write_all(attempt.curl(&target, now_ms).as_bytes())?;
             return Ok(Exit::Done);
         }
-        let reply = shop::runtime()?.block_on(attempt.send(target, now_ms))?;
+        let reply = process::runtime()?.block_on(attempt.send(target, now_ms))?;
         tell(&format!("{} (idempotency key {})", status_line(&reply), attempt.key));
         machine.out.write_all(&reply.body)?;
         writeln!(machine.out)?;

@@ -8,7 +8,7 @@ use http::Request;
 
 use crate::cli::client::{Client, Target, reach};
 use crate::cli::operator::clean;
-use crate::cli::{Common, Exit, Failure, Machine};
+use crate::cli::{Common, Exit, Failure, Machine, process};
 
 /// A server that takes longer is not ready.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,8 +30,8 @@ pub(super) struct Ready {
     #[arg(long, value_name = "URL", conflicts_with = "worker")]
     url: Option<Target>,
     /// Certificates (PEM) to trust, beside those of the machine and the server's own.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[arg(long, alias = "ca", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 impl Ready {
@@ -43,11 +43,10 @@ impl Ready {
             reach(config.http.listen, config.http.tls_cert_file.is_some())
         };
         let trusted: Vec<_> =
-            self.ca.iter().chain(&config.http.tls_cert_file).map(PathBuf::as_path).collect();
+            self.ca_file.iter().chain(&config.http.tls_cert_file).map(PathBuf::as_path).collect();
         let client = Client::new(self.url.unwrap_or(own), &trusted, TIMEOUT)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let request = Request::get("/readyz").body(Bytes::new())?;
-        let reply = runtime.block_on(client.send(request))?;
+        let reply = process::runtime()?.block_on(client.send(request))?;
         let said = String::from_utf8_lossy(&reply.body);
         let said = clean(said.trim());
         if !reply.status.is_success() {

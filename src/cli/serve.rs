@@ -1,10 +1,9 @@
 //! `serve`: loads the configuration, sets up the log, completes the secrets, starts the parts.
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::app;
 use crate::cli::limits::raise_open_files;
-use crate::cli::{Common, Exit, Failure, Machine};
+use crate::cli::process::Signals;
+use crate::cli::{Common, Exit, Failure, Machine, process};
 use crate::config::load::{Flag, Loaded};
 use crate::config::{Config, LogFormat};
 use crate::keys::stored::{self, Slots, Taken};
@@ -75,19 +74,14 @@ fn serve(loaded: Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
 
 /// Starts the parts, waits for SIGTERM or Ctrl-C, and stops them in order.
 fn start(config: Config, machine: &Machine<'_>) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime()?;
     // Before the start: a signal that comes while the parts start must drain them, not end the process.
-    let (mut terminate, mut interrupt) = {
+    let mut signals = {
         let _within = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        Signals::listen()?
     };
     let running = app::start(config, machine.clock.clone())?;
-    runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    });
+    runtime.block_on(signals.wait());
     running.stop();
     Ok(Exit::Done)
 }

@@ -1,7 +1,7 @@
 //! `session`: obtains a session pass for a user, as a shop's backend does.
 
 use crate::cli::shop::{self, Server};
-use crate::cli::{Common, Exit, Failure, Machine};
+use crate::cli::{Common, Exit, Failure, Machine, process};
 use crate::load::api::Api;
 use crate::load::sessions;
 use crate::sale::UserId;
@@ -34,7 +34,7 @@ impl Session {
         let mut api = Api::new(self.server.target(&config)?);
         let now_ms = machine.clock.unix_ms();
         let opening = sessions::open(&mut api, &credentials, &self.user, now_ms);
-        let session = shop::runtime()?.block_on(opening)?;
+        let session = process::runtime()?.block_on(opening)?;
         let shopper = &session.shopper;
         if self.shell {
             writeln!(machine.out, "export FLUX_GATE_PASS='{}'", shopper.pass())?;

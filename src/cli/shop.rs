@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::cli::client::reach;
 use crate::cli::{Failure, Machine, operator};
 use crate::config::Config;
+use crate::load::Target;
 use crate::load::sessions::Credentials;
-use crate::load::{Stop, Target};
 
 /// How the public listener is reached.
 #[derive(clap::Args)]
@@ -78,43 +78,4 @@ pub(super) fn seed(machine: &Machine<'_>) -> Result<u64, Failure> {
     let mut bytes = [0; 8];
     (machine.fill)(&mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
-}
-
-/// A runtime for the calls of one command.
-pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-pub(super) async fn interrupted() -> std::io::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-/// Does `work`; Ctrl-C or SIGTERM in the meantime sets the `Stop` that it is handed.
-pub(super) fn until_interrupted<R>(work: impl FnOnce(&Stop) -> R) -> std::io::Result<R> {
-    let stop = Stop::default();
-    let (done, is_done) = tokio::sync::oneshot::channel::<()>();
-    let runtime = runtime()?;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            runtime.block_on(async {
-                tokio::select! {
-                    outcome = interrupted() => {
-                        if outcome.is_ok() {
-                            stop.stop();
-                        }
-                    }
-                    _ = is_done => {}
-                }
-            });
-        });
-        let result = work(&stop);
-        // The watcher has gone already if it was interrupted.
-        let _ = done.send(());
-        Ok(result)
-    })
 }

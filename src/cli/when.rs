@@ -50,7 +50,7 @@ impl std::str::FromStr for When {
 }
 
 /// `1h30m` and the like: whole numbers, each with a unit of d, h, m, s or ms.
-fn duration_ms(text: &str) -> Option<u64> {
+pub(super) fn duration_ms(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total_ms = 0_u64;
     while !rest.is_empty() {

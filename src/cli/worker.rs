@@ -36,26 +36,17 @@ impl Worker {
 
 #[cfg(feature = "distributed")]
 fn work(loaded: &crate::config::load::Loaded, machine: &Machine<'_>) -> Result<Exit, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-
+    use super::process::{Signals, runtime};
     use crate::{telemetry, worker};
 
     telemetry::start(super::serve::log_format(loaded), machine.variable("RUST_LOG"))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
+    let ended = runtime()?.block_on(async {
         // Before the start: a signal that comes meanwhile must let it finish, not end the process.
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let shutdown = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        worker::run(&loaded.config, machine.clock.clone(), shutdown).await
+        let mut signals = Signals::listen()?;
+        worker::run(&loaded.config, machine.clock.clone(), signals.wait()).await
     });
     ended.map(|()| Exit::Done).map_err(|error| {
         // A line of the log, in its form, and not told again.

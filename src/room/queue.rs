@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 
 use slots::{Slot, Slots, State};
 
+use super::credit::Credit;
 use super::permutation::Permutation;
 use super::speed::Speed;
 use crate::config;
@@ -68,6 +69,15 @@ pub struct Supply {
     pub selling: bool,
     /// Units left.
     pub units_left: u32,
+}
+
+impl Supply {
+    /// Whether one more may be let in, `admitted` being those who are and have not bought: at most `surplus` more
+    /// than there are units.
+    pub fn may_admit(&self, surplus: u32, admitted: u64) -> bool {
+        let most = u64::from(self.units_left) + u64::from(surplus);
+        self.selling && self.units_left > 0 && admitted < most
+    }
 }
 
 /// How far a queue is.
@@ -127,8 +137,7 @@ pub struct Queue {
     /// When admissions end, the earliest first; they all last as long.
     ends: VecDeque<(u64, u32)>,
     /// What may be admitted now, in thousandths, and since when that is counted.
-    credit_milli: u64,
-    credited_ms: u64,
+    credit: Credit,
     speed: Speed,
 }
 
@@ -144,8 +153,7 @@ impl Queue {
             admitted: 0,
             admitted_total: 0,
             ends: VecDeque::new(),
-            credit_milli: 0,
-            credited_ms: now_ms,
+            credit: Credit::since(now_ms),
             speed: Speed::default(),
         }
     }
@@ -249,7 +257,7 @@ impl Queue {
     pub fn serve(&mut self, permutation: Permutation, now_ms: u64) {
         if self.phase == Phase::Sealed {
             self.phase = Phase::Serving(permutation);
-            self.credited_ms = now_ms;
+            self.credit = Credit::since(now_ms);
             self.speed = Speed::since(now_ms);
         }
     }
@@ -260,25 +268,21 @@ impl Queue {
         if !matches!(self.phase, Phase::Serving(_)) {
             return 0;
         }
-        self.credit(now_ms);
+        let most = self.credit.admissions(self.terms.rate_per_second, now_ms);
         let mut let_in = 0;
         let last = self.places();
-        while self.head < last && self.credit_milli >= 1_000 && self.may_admit(supply) {
+        while self.head < last
+            && u64::from(let_in) < most
+            && supply.may_admit(self.terms.surplus, self.admitted.into())
+        {
             let place = self.head;
             self.head += 1;
-            if self.serve_place(place, now_ms) {
-                self.credit_milli -= 1_000;
-                let_in += 1;
-            }
+            let_in += u32::from(self.serve_place(place, now_ms));
         }
+        self.credit.spend(let_in.into());
         self.slots.free(self.head);
         self.speed.measure(now_ms, self.head, self.places());
         let_in
-    }
-
-    fn may_admit(&self, supply: Supply) -> bool {
-        let most = supply.units_left.saturating_add(self.terms.surplus);
-        supply.selling && supply.units_left > 0 && self.admitted < most
     }
 
     /// The buyer has bought, or cannot any more: the admission is used. `false` if they had none.
@@ -331,15 +335,6 @@ impl Queue {
     fn finish(&mut self, number: u32, state: State) {
         let before = self.slots.finish(number, state);
         self.admitted -= u32::from(before == Some(State::Admitted));
-    }
-
-    /// What may be admitted grows with time, up to what one second gives.
-    fn credit(&mut self, now_ms: u64) {
-        let rate = u64::from(self.terms.rate_per_second);
-        let elapsed_ms = now_ms.saturating_sub(self.credited_ms);
-        self.credited_ms = now_ms;
-        let most = (rate * 1_000).max(1_000);
-        self.credit_milli = self.credit_milli.saturating_add(elapsed_ms * rate).min(most);
     }
 
     fn place(&self, number: u32) -> Option<u32> {

@@ -26,8 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use rustix::process::Signal;
 
-#[allow(unused_imports, reason = "for the tests' own commands")]
-pub use faults::{cont, kill, start, stop};
+use faults::{cont, kill, start, stop};
 pub use services::Services;
 pub use state::{State, environment_file};
 pub use tools::{can_install, install};

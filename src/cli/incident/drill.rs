@@ -13,7 +13,7 @@ use serde_json::json;
 use self::crowd::{Crowd, Plan, Told};
 use crate::app;
 use crate::cli::demo::{CLIENT, Secrets, Store};
-use crate::cli::{Exit, Failure, Machine, limits, shop};
+use crate::cli::{Exit, Failure, Machine, limits, process};
 use crate::load::Target;
 use crate::load::api::Api;
 use crate::load::sessions::{Credentials, Shopper, open_crowd};
@@ -82,9 +82,9 @@ impl Drill {
         let store = Store::make(machine)?;
         let secrets = Secrets::make(machine)?;
         let mut config = secrets.config(&store.0.join("data"))?;
-        // So that each of the crowd has an address of its own.
         // The drill is of an attack that gets past it.
         config.score.enabled = false;
+        // So that each of the crowd has an address of its own.
         config.http.trusted_proxies =
             vec![ipnet::Ipv4Net::from(std::net::Ipv4Addr::LOCALHOST).into()];
         let server = app::start(config, machine.clock.clone())?;
@@ -92,7 +92,7 @@ impl Drill {
         let mut operator =
             Api::operator(Target::plain(server.operator_address()), secrets.token.clone());
         let held = (|| {
-            let runtime = shop::runtime()?;
+            let runtime = process::runtime()?;
             let product: ProductId = PRODUCT.parse()?;
             writeln!(
                 machine.out,

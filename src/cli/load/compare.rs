@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::plan::Unsigned;
-use super::{Load, limits, shop};
+use super::{Load, limits, process, shop};
 use crate::cli::{Exit, Failure, Machine};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -64,8 +64,9 @@ pub(super) fn run(
     let mut a = side('A', Unsigned::B, target_a)?;
     let mut b = side('B', Unsigned::A, target_b)?;
     let run_ms = a.plan.duration_ms_max;
-    let (first, pairs) =
-        shop::until_interrupted(|stop| take_turns(&mut a, &mut b, pairs, &machine.clock, stop))??;
+    let (first, pairs) = process::until_interrupted(|stop| {
+        take_turns(&mut a, &mut b, pairs, &machine.clock, stop)
+    })??;
     let comparison = Comparison {
         urls: [a.plan.target.url(), b.plan.target.url()],
         product: product.to_string(),

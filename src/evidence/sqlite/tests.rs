@@ -240,7 +240,6 @@ fn a_file_that_turns_out_to_be_damaged_is_put_aside_while_it_is_written() {
         let times: Vec<_> = found.iter().map(|seen| seen.at_ms - NOON_MS).collect();
         assert_eq!(times, [1], "the new file, without what was in the old one");
         assert_eq!(aside(dir.path()).len(), 1);
-        assert!(evidence.counts().unwrap().failures() > 0);
     });
 }
 

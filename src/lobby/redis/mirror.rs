@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::calls::{Book, Keys, Known};
 use super::marks::Marks;
 use crate::chain::Digest;
-use crate::lobby::Stock;
 use crate::merkle::Tree;
+use crate::room::credit::Credit;
 use crate::room::draw::{self, Draw};
 use crate::room::permutation::Permutation;
 use crate::room::rooms::View;
@@ -51,8 +51,8 @@ pub(super) struct Mirror {
     total: u64,
     pub speed: Speed,
     /// Thousandths of admissions that this node may make, whatever Redis says, and since when that is counted.
-    own_credit_milli: u64,
-    own_credited_ms: u64,
+    /// What this node may admit, as if it were alone.
+    own_credit: Credit,
     /// What an operator has given here.
     pub value_given: Option<String>,
     /// Texts in Redis that no node has written.
@@ -83,8 +83,7 @@ impl Mirror {
             admitted: 0,
             total: 0,
             speed: Speed::default(),
-            own_credit_milli: 0,
-            own_credited_ms: 0,
+            own_credit: Credit::default(),
             value_given: None,
             forged: 0,
         }
@@ -114,7 +113,7 @@ impl Mirror {
             let permutation = draw::permutation(&self.product, &self.seed, drawn, &root, value);
             self.permutation = Some(Arc::new(permutation));
             self.speed = Speed::since(now_ms);
-            self.own_credited_ms = now_ms;
+            self.own_credit = Credit::since(now_ms);
         }
     }
 
@@ -231,21 +230,15 @@ impl Mirror {
         (self.head..last).map(|place| permutation.number(place).unwrap_or(place)).collect()
     }
 
-    /// How many this node may let in now: what one second gives, as if it were alone.
+    /// How many this node may let in now, as if it were alone.
     pub(super) fn own_credit(&mut self, terms: &Terms, now_ms: u64) -> u64 {
-        let rate = u64::from(terms.rate_per_second);
-        let elapsed_ms = now_ms.saturating_sub(self.own_credited_ms);
-        self.own_credited_ms = now_ms;
-        let most = (rate * 1_000).max(1_000);
-        self.own_credit_milli =
-            self.own_credit_milli.saturating_add(elapsed_ms.saturating_mul(rate)).min(most);
-        self.own_credit_milli / 1_000
+        self.own_credit.admissions(terms.rate_per_second, now_ms)
     }
 
     /// So many were let in by this node.
     pub(super) fn let_in(&mut self, count: usize) {
         self.admitted = self.admitted.saturating_add(count as u32);
-        self.own_credit_milli = self.own_credit_milli.saturating_sub(count as u64 * 1_000);
+        self.own_credit.spend(count as u64);
     }
 
     pub(super) fn published_draw(&self) -> Draw {
@@ -288,12 +281,6 @@ impl Mirror {
     pub(super) fn is_entered(&self) -> bool {
         self.known.next > 0 || self.drawn.is_some()
     }
-}
-
-/// Whether one more may be let in, `admitted` being those who are and have not bought.
-pub(super) fn may_admit(stock: Stock, terms: &Terms, admitted: u64) -> bool {
-    let left = u64::from(stock.supply.units_left);
-    stock.supply.selling && left > 0 && admitted < left + u64::from(terms.surplus)
 }
 
 /// The leaf of a number that nobody has: that of a ticket given to nobody at no time.

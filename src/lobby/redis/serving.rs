@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::calls::{self, Keys, Known, Turn, integer};
-use super::mirror::{Mirror, may_admit};
+use super::mirror::Mirror;
 use super::{RedisRooms, ask, u32_of};
 use crate::gate::GateHandle;
 use crate::lobby::{Stock, Unavailable};
@@ -154,7 +154,9 @@ impl RedisRooms {
         let (mut admitted, mut passed, mut head) = (Vec::new(), Vec::new(), base);
         for (number, next) in numbers.iter().zip(&looked.next) {
             let count = admitted.len() as u64;
-            if count >= credit || !may_admit(stock, &self.terms, looked.admitted + count) {
+            if count >= credit
+                || !stock.supply.may_admit(self.terms.surplus, looked.admitted + count)
+            {
                 break;
             }
             match next {

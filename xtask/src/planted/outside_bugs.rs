@@ -84,8 +84,8 @@ pub const OUTSIDE_BUGS: &[(Bug, &str)] = &[
         Bug {
             name: "a room lets in more than units are left",
             file: QUEUE,
-            find: " && self.admitted < most\n",
-            replace: " && self.admitted <= most\n",
+            find: " && admitted < most\n",
+            replace: " && admitted <= most\n",
         },
         UNITS,
     ),
@@ -93,7 +93,7 @@ pub const OUTSIDE_BUGS: &[(Bug, &str)] = &[
         Bug {
             name: "a room lets in faster than its rate",
             file: QUEUE,
-            find: "                self.credit_milli -= 1_000;\n",
+            find: "        self.credit.spend(let_in.into());\n",
             replace: "",
         },
         RATE,

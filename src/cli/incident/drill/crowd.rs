@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::cli::{Failure, shop};
+use crate::cli::{Failure, process};
 use crate::clock::Clock;
 use crate::load::Target;
 use crate::load::api::Api;
@@ -65,7 +65,7 @@ impl Crowd {
         let (told, stop) = (Arc::<Mutex<Vec<Told>>>::default(), Arc::<AtomicBool>::default());
         let (all, ended) = (told.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("crowd".to_owned()).spawn(move || {
-            let runtime = shop::runtime()?;
+            let runtime = process::runtime()?;
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let mut senders = tokio::task::JoinSet::new();
                 for bot in [false, true] {

@@ -248,15 +248,10 @@ impl Guard {
         self.limits.refund(&entered);
         let rate = self.count(&who, now).map_err(slow_down)?;
         Ok(match who {
-            Who::Shopper(KnownPass { pass, buyer, .. }) => {
-                Caller::Shopper { user: pass.user, buyer: *buyer, pass_id: pass.id, rate }
+            Who::Shopper(known) => Caller::Shopper { buyer: known.buyer, rate },
+            Who::Client(client) => {
+                Caller::Client { id: client.id.clone(), roles: client.roles, rate }
             }
-            Who::Client(client) => Caller::Client {
-                id: client.id.clone(),
-                roles: client.roles,
-                name_space: client.name_space.clone(),
-                rate,
-            },
         })
     }
 

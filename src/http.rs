@@ -2,7 +2,7 @@
 //!
 //! - [`server`]: accepting, the threads, draining; [`connection`]: one connection; [`tls`];
 //! - [`public`]: the public route table, `POST /order` first; [`orders`], [`products`], [`session`]: its
-//!   other calls; [`health`]; [`cors`];
+//!   other calls; [`health`]; [`cors`]; [`origin`];
 //! - [`room`]: waiting rooms: their page, its calls and its events;
 //! - [`operator`]: the operator's route table;
 //! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`refused`]: the guard's
@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod operator;
 pub mod orders;
+pub mod origin;
 pub mod products;
 pub mod public;
 pub mod refused;

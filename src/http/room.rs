@@ -16,7 +16,6 @@ use tokio::time::MissedTickBehavior;
 
 use super::code::Code;
 use super::public::{PublicThread, Received, other_method};
-use super::refused;
 use super::reply::{self, Coded};
 use super::shared::Shared;
 use crate::config;
@@ -116,14 +115,6 @@ fn product(thread: &PublicThread, text: &str) -> Result<(ProductId, Sale), Coded
         Ok((product, sale))
     } else {
         Err(thread.prepared.problem(Code::NoRoom))
-    }
-}
-
-/// Checks 2 and 3, for what everybody may see.
-fn anyone(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
-    match thread.shared.guard.anyone(&received.view(), thread.now()) {
-        Ok(_rate) => Ok(()),
-        Err(refused) => Err(refused::answer(thread, received, &refused)),
     }
 }
 

@@ -8,14 +8,15 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Sale, anyone, product};
+use super::{Sale, product};
 use crate::audit::RefusalKind;
 use crate::guard::room::Shopper;
 use crate::guard::{Refusal, Refused};
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
+use crate::http::refused::{self, anyone};
 use crate::http::reply::{self, Coded};
-use crate::http::{refused, trail};
+use crate::http::trail;
 use crate::lobby::{NotEntered, Unavailable};
 use crate::room::draw::{Draw, Proof};
 use crate::room::rooms::Seen;

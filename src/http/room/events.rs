@@ -17,9 +17,10 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{anyone, calls, product};
+use super::{calls, product};
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
+use crate::http::refused::anyone;
 use crate::http::reply::{self, Coded, Frames, Kept, Payload};
 use crate::http::server::prefix;
 use crate::http::shared::Shared;

@@ -193,16 +193,10 @@ impl Limits {
         let ip = ip.to_canonical();
         let tags = self.address_tags(ip);
         let entered = self.charge_address(rates.address, tags, now_us)?;
-        let place = Place {
-            address: (!ip.is_loopback()).then_some(tags.single),
-            fingerprint: fingerprint
-                .filter(|bytes| !bytes.is_empty())
-                .map(|bytes| self.fingerprint_tag(bytes)),
-        };
-        let fingerprint = rates.fingerprint.zip(fingerprint);
-        let fingerprint = fingerprint.map(|(rate, bytes)| {
-            (rate, place.fingerprint.unwrap_or_else(|| self.fingerprint_tag(bytes)))
-        });
+        let tag = fingerprint.filter(|bytes| !bytes.is_empty());
+        let tag = tag.map(|bytes| self.fingerprint_tag(bytes));
+        let place = Place { address: (!ip.is_loopback()).then_some(tags.single), fingerprint: tag };
+        let fingerprint = rates.fingerprint.zip(tag);
         let tag = fingerprint.map(|(_, tag)| tag);
         if let Some((rate, tag)) = &fingerprint
             && let Err(over) = charge_in(&self.fingerprints, "fingerprint", rate, *tag, now_us)

@@ -40,7 +40,7 @@ pub struct Erase {
     user_id: String,
     /// The name space; absent: all that are configured.
     name_space: Option<String>,
-    /// Why. KeptOfPerson in clear: without personal data.
+    /// Why. Kept in clear: without personal data.
     reason: String,
     /// Whether only to say what it would do.
     #[serde(default)]

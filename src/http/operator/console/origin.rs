@@ -7,6 +7,7 @@
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, Method, Uri};
 
+use crate::guard::headers::is_json;
 use crate::http::origin::{host, is_own};
 
 /// Checks a call that carries a session, or that begins one.
@@ -41,11 +42,6 @@ pub fn check(
         None if *method != Method::POST => Ok(()),
         _ => Err("a call with a session needs Content-Type: application/json"),
     }
-}
-
-fn is_json(kind: &[u8]) -> bool {
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 #[cfg(test)]

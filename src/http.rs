@@ -5,7 +5,7 @@
 //!   other calls; [`health`]; [`cors`]; [`origin`];
 //! - [`room`]: waiting rooms: their page, its calls and its events;
 //! - [`operator`]: the operator's route table;
-//! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`refused`]: the guard's
+//! - [`code`]: every answer and its status; [`reply`]: how answers are written; [`events`]: those that go on; [`refused`]: the guard's
 //!   refusals as answers; [`counters`], [`metrics`]: how often each was given;
 //! - [`trail`]: what goes into the audit trail; [`keys`]: the public keys;
 //! - [`shared`]: what all threads share; [`spans`]: what traces say of a request.
@@ -16,6 +16,7 @@ pub mod connection;
 pub mod cors;
 pub mod counters;
 pub mod docs;
+pub mod events;
 pub mod health;
 pub mod keys;
 pub mod metrics;

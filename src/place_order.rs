@@ -12,7 +12,6 @@
 //!   nobody holds it any more, is it proposed again.
 
 use crate::gate::{Origin, Verdict};
-use crate::guard::OrderRequest;
 use crate::log::{Append, Decided, LogTime};
 use crate::sale::record::KeyFingerprints;
 use crate::sale::{
@@ -45,13 +44,6 @@ pub struct Attempt {
     pub order_id: OrderId,
     /// From where, as pseudonyms.
     pub origin: Origin,
-}
-
-impl From<&OrderRequest> for Attempt {
-    fn from(order: &OrderRequest) -> Self {
-        let OrderRequest { product, buyer, user, order_id, origin, .. } = *order;
-        Self { product, buyer, user, order_id, origin }
-    }
 }
 
 /// What became of an attempt.

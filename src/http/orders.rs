@@ -18,7 +18,7 @@ use super::trail;
 use super::{refused, room};
 use crate::audit::RefusalKind;
 use crate::config::ClientRole;
-use crate::guard::{Caller, CallerKind, Now, RateStatus};
+use crate::guard::{Caller, CallerKind, Now, OrderRequest, RateStatus};
 use crate::ledger::{self, EventKind, LedgerError, Lookup};
 use crate::log::{Append, NotAppended};
 use crate::place_order::{Answer, Attempt, place_order};
@@ -90,6 +90,13 @@ async fn attempt(
     thread.prepared.with_rate(coded, order.rate.as_ref())
 }
 
+impl From<&OrderRequest> for Attempt {
+    fn from(order: &OrderRequest) -> Self {
+        let OrderRequest { product, buyer, user, order_id, origin, .. } = *order;
+        Self { product, buyer, user, order_id, origin }
+    }
+}
+
 /// Over the product's rate: who can wait is told where.
 fn over_rate(
     thread: &PublicThread,
@@ -97,7 +104,7 @@ fn over_rate(
     attempt: &Attempt,
     retry_after_us: u64,
 ) -> Coded {
-    if !thread.shared.room.rooms.doors().has_room(&attempt.product) {
+    if !thread.shared.room.lobby.doors().has_room(&attempt.product) {
         return write(thread, attempt.order_id, Answer::OverRate { retry_after_us });
     }
     let room = room::url(&attempt.product);

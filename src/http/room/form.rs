@@ -171,7 +171,7 @@ fn card_of(
     seen: Option<Seen>,
 ) -> Card {
     let Viewer { product, sale, texts, .. } = viewer;
-    let (rooms, now_ms) = (&thread.shared.room.rooms, thread.shared.log_time().likely_ms);
+    let (rooms, now_ms) = (&thread.shared.room.lobby, thread.shared.log_time().likely_ms);
     let of = |about| Card {
         about,
         ticket: ticket.map(|ticket| ticket.number),
@@ -249,7 +249,7 @@ pub async fn buy(thread: &PublicThread, received: &Received<'_>) -> Coded {
         let card = Card { kind: "over", about: "session", ..Card::default() };
         return render(thread, Code::Unauthorized, &viewer, "form", &card);
     };
-    let rooms = &thread.shared.room.rooms;
+    let rooms = &thread.shared.room.lobby;
     let ticket = match calls::of_shopper(thread, &viewer.product, &shopper).await {
         Ok(ticket) => ticket,
         Err(away) => return away,
@@ -368,7 +368,7 @@ fn order_of(thread: &PublicThread, shopper: &Shopper, ticket: &Ticket) -> Option
 }
 
 fn key_of(thread: &PublicThread, ticket: &Ticket) -> Option<IdempotencyKey> {
-    let token = thread.shared.room.rooms.key().form_token(ticket);
+    let token = thread.shared.room.lobby.key().form_token(ticket);
     token.get(..KEY_DIGITS)?.parse().ok()
 }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::parameters::{Parameters, TIME_MS_MAX};
+use self::parameters::Parameters;
+use crate::config::Config;
 use crate::evidence::analysis::filter::Filter;
 use crate::evidence::analysis::patterns::{Pattern, Thresholds};
 use crate::evidence::analysis::rules::Signed;
@@ -22,11 +23,12 @@ use crate::evidence::{Evidence, EvidenceError, Found, Query, SIGHTINGS_MAX, Sigh
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::blocks::FINGERPRINT_BYTES_MAX;
+use crate::http::operator::call::{TIME_MS_MAX, invalid, parse_product, unknown_product};
 use crate::http::operator::privacy;
-use crate::http::operator::products::{invalid, parse_product, unknown_product};
 use crate::http::reply::{self, Coded};
 use crate::http::shared::Shared;
 use crate::incident::bundle::Span;
+use crate::keys::IdentityKeys;
 use crate::sale::{ProductId, UserId};
 
 pub mod analysis;
@@ -171,7 +173,8 @@ fn pattern(parameters: &mut Parameters) -> Result<Option<Pattern>, Coded> {
 fn filter(operator: &Operator, look: &Look, parameters: &mut Parameters) -> Result<Filter, Coded> {
     let mut filter = Filter::showing(pattern(parameters)?);
     if let Some(text) = parameters.text("user") {
-        filter.only(Kind::Buyer, buyers(&operator.shared, &text)?);
+        let shared = &operator.shared;
+        filter.only(Kind::Buyer, buyers(&shared.config, &shared.identity, &text)?);
     }
     if let Some(text) = parameters.text("buyer") {
         let buyer = Source::parse(Kind::Buyer, &text);
@@ -247,13 +250,12 @@ fn days(shared: &Shared, look: &Look) -> impl Iterator<Item = Marks> {
 }
 
 /// The pseudonyms that a user has, one under each name.
-fn buyers(shared: &Shared, user: &str) -> Result<Vec<Source>, Coded> {
-    let names = privacy::names(&shared.config, user, None);
+fn buyers(config: &Config, identity: &IdentityKeys, user: &str) -> Result<Vec<Source>, Coded> {
+    let names = privacy::names(config, user, None);
     if names.is_empty() {
         return Err(invalid("user is not one that an order can have: ^[a-z0-9-]{1,50}$"));
     }
-    let buyer =
-        |(space, user): &(String, UserId)| Source::Buyer(shared.identity.buyer(space, user));
+    let buyer = |(space, user): &(String, UserId)| Source::Buyer(identity.buyer(space, user));
     Ok(names.iter().map(buyer).collect())
 }
 
@@ -297,6 +299,27 @@ async fn apart<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::jwt::hashed_user;
+
+    #[test]
+    fn a_user_is_looked_for_under_every_name_that_the_shop_may_use() {
+        let mut config = Config::default();
+        let identity = IdentityKeys::new(&[1; 32], &[2; 32]);
+        let found = |config: &Config, user: &str| buyers(config, &identity, user);
+        let of = |space: &str, user: &str| {
+            Source::Buyer(identity.buyer(space, &user.parse::<UserId>().unwrap()))
+        };
+        assert_eq!(found(&config, "alice").unwrap(), [of("shop", "alice")]);
+        let mail = "alice@example.com";
+        assert!(found(&config, mail).is_err());
+        let issuer = serde_json::json!({
+            "issuer": "i", "audience": "a", "algorithm": "HS256", "key": "k", "name_space": "mail",
+            "hash_user": true,
+        });
+        config.jwt = vec![serde_json::from_value(issuer).unwrap()];
+        assert_eq!(found(&config, mail).unwrap(), [of("mail", &hashed_user(mail))]);
+        assert_eq!(found(&config, "alice").unwrap().len(), 3);
+    }
 
     #[test]
     fn a_network_is_one_that_has_a_mark() {

@@ -19,10 +19,10 @@ use crate::erasures::Erasure;
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::auth::{Caller, sha256};
+use crate::http::operator::call::{answer, conflict, parse};
 use crate::http::operator::control::{check_reason, required_operation};
 use crate::http::operator::desk::write_because;
 use crate::http::operator::incident::to_its_end;
-use crate::http::operator::products::{answer, conflict, parse};
 use crate::http::reply::{self, Coded};
 use crate::sale::{BuyerRef, Ignored, OperationId, Outcome, Record};
 

@@ -305,30 +305,11 @@ async fn serve_operator(
                     shed(stream).await;
                     continue;
                 }
-                let (connections, shared) = (connections.clone(), shared.clone());
-                let (router, tls, requests) = (router.clone(), tls.clone(), requests.clone());
-                tokio::task::spawn_local(async move {
-                    let limits = &shared.config.http;
-                    connection::serve(connections, stream, tls, limits, |watch| {
-                        let router = TowerToHyperService::new(router);
-                        service_fn(move |mut request: http::Request<Incoming>| {
-                            let under_way = watch.request();
-                            request.extensions_mut().insert(Peer(peer.ip()));
-                            let scope =
-                                requests.begin(request.headers(), spans::operator_name);
-                            let method = request.method().clone();
-                            let reply = hyper::service::Service::call(&router, request);
-                            scope.run(async move {
-                                let mut reply = reply.await;
-                                if let Ok(reply) = &mut reply {
-                                    spans::answered(&method, reply, None);
-                                }
-                                reply.map(|reply| under_way.through(reply))
-                            })
-                        })
-                    })
-                    .await;
-                });
+                let parts = (shared.clone(), connections.clone(), requests.clone());
+                let serve = serve_operators_connection(
+                    parts, router.clone(), stream, peer.ip(), tls.clone(),
+                );
+                tokio::task::spawn_local(serve);
             }
             _ = phase.changed() => break,
         }
@@ -337,6 +318,35 @@ async fn serve_operator(
     operator.console.hub.close();
     operator.shared.room.hub.close();
     drained(&connections, shared.config.http.drain_timeout_ms).await;
+}
+
+/// Serves one connection of the operator's listener to its end.
+async fn serve_operators_connection(
+    (shared, connections, requests): (Arc<Shared>, Rc<Connections>, Rc<Requests>),
+    router: axum::Router,
+    stream: TcpStream,
+    peer: IpAddr,
+    tls: Option<TlsAcceptor>,
+) {
+    let limits = &shared.config.http;
+    connection::serve(connections, stream, tls, limits, |watch| {
+        let router = TowerToHyperService::new(router);
+        service_fn(move |mut request: http::Request<Incoming>| {
+            let under_way = watch.request();
+            request.extensions_mut().insert(Peer(peer));
+            let scope = requests.begin(request.headers(), spans::operator_name);
+            let method = request.method().clone();
+            let reply = hyper::service::Service::call(&router, request);
+            scope.run(async move {
+                let mut reply = reply.await;
+                if let Ok(reply) = &mut reply {
+                    spans::answered(&method, reply, None);
+                }
+                reply.map(|reply| under_way.through(reply))
+            })
+        })
+    })
+    .await;
 }
 
 /// Lets blocks and live limits go when their time is over.

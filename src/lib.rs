@@ -16,7 +16,7 @@
 //! receipt  trace                  signed receipts and proofs; a request's id, and the spans of the few sampled
 //! erasures  siteverify            the journal of erasures; services of challenges
 //! config  keys  signing  gcra  telemetry  clock  snapshot
-//! chain  outgoing                 the digest chain of a log; calls of services of others
+//! chain  outgoing  escape         the digest chain of a log; calls of services of others; texts made safe to show
 //! sale/                           the domain; uses nothing
 //! ```
 
@@ -31,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod erasures;
+pub mod escape;
 pub mod evidence;
 pub mod gate;
 pub mod gcra;

@@ -18,7 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["audit", "gate", "log", "ledger", "room"],
     &["receipt", "trace", "erasures", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
-    &["chain", "outgoing"],
+    &["chain", "outgoing", "escape"],
     &["sale"],
 ];
 

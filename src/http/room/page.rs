@@ -15,10 +15,10 @@ use serde::Deserialize;
 use super::form;
 use super::look::{File, Texts};
 use super::{Sale, product};
+use crate::escape::markup as escape;
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
-use crate::incident::escape::markup as escape;
 use crate::sale::ProductId;
 
 const TEMPLATE: &str = include_str!("assets/room.html");

@@ -130,24 +130,11 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`]; nothing is left running.
 pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
-    let public = bind("http.listen", config.http.listen)?;
-    let operator = bind("admin.listen", config.admin.listen)?;
-    let (public_address, operator_address) = (address(&public), address(&operator));
-    let listeners = Listeners {
-        public,
-        public_tls: acceptor(&config.http.tls_cert_file, &config.http.tls_key_file, &None)?,
-        operator,
-        operator_tls: acceptor(
-            &config.admin.tls_cert_file,
-            &config.admin.tls_key_file,
-            &config.admin.tls_client_ca_file,
-        )?,
-    };
+    let listeners = listeners(&config)?;
+    let (public_address, operator_address) =
+        (address(&listeners.public), address(&listeners.operator));
     let tokens = Tokens::new(secret("admin.token", &config.admin.token)?, &config.admin.tokens)?;
-    let identity = Arc::new(IdentityKeys::new(
-        secret("secrets.order_key", &config.secrets.order_key)?.expose_secret().as_bytes(),
-        secret("secrets.buyer_key", &config.secrets.buyer_key)?.expose_secret().as_bytes(),
-    ));
+    let identity = Arc::new(identity(&config)?);
     let pass_keys = secret("secrets.pass_keys", &config.secrets.pass_keys)?;
     let pass_keys = PassKeys::parse(pass_keys.expose_secret())?;
     let guard = Guard::new(&config, identity.clone(), pass_keys, table_seed(&config, &identity))?;
@@ -191,6 +178,30 @@ pub fn start(config: Config, clock: Clock) -> Result<Running, StartError> {
     let http = http::Running::start(&shared, listeners, tokens)?;
     tracing::info!(%public_address, %operator_address, "serving");
     Ok(Running { shared, http, retention, public_address, operator_address })
+}
+
+/// Both sockets, bound, with their TLS.
+fn listeners(config: &Config) -> Result<Listeners, StartError> {
+    let (http, admin) = (&config.http, &config.admin);
+    Ok(Listeners {
+        public: bind("http.listen", http.listen)?,
+        operator: bind("admin.listen", admin.listen)?,
+        public_tls: acceptor(&http.tls_cert_file, &http.tls_key_file, &None)?,
+        operator_tls: acceptor(
+            &admin.tls_cert_file,
+            &admin.tls_key_file,
+            &admin.tls_client_ca_file,
+        )?,
+    })
+}
+
+/// The keys of order ids and pseudonyms.
+fn identity(config: &Config) -> Result<IdentityKeys, StartError> {
+    let secrets = &config.secrets;
+    Ok(IdentityKeys::new(
+        secret("secrets.order_key", &secrets.order_key)?.expose_secret().as_bytes(),
+        secret("secrets.buyer_key", &secrets.buyer_key)?.expose_secret().as_bytes(),
+    ))
 }
 
 /// The parts that differ between one node and many.

@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 pub use self::admin::{Admin, Approvals, OperatorToken};
 use self::callers::shop;
-pub use self::callers::{ApiClient, ClientRole, JwtAlgorithm, JwtIssuer, default_roles};
+pub use self::callers::{
+    ApiClient, ClientRole, DEFAULT_NAME_SPACE, JwtAlgorithm, JwtIssuer, default_roles,
+};
 pub use crate::sale::OperatorRole;
 
 mod admin;

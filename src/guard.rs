@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
+use http::HeaderMap;
 
 use crate::config::{ClientRole, Config};
 use crate::gate::Origin;
@@ -248,15 +249,10 @@ impl Guard {
         self.limits.refund(&entered);
         let rate = self.count(&who, now).map_err(slow_down)?;
         Ok(match who {
-            Who::Shopper(KnownPass { pass, buyer, .. }) => {
-                Caller::Shopper { user: pass.user, buyer: *buyer, pass_id: pass.id, rate }
+            Who::Shopper(known) => Caller::Shopper { buyer: known.buyer, rate },
+            Who::Client(client) => {
+                Caller::Client { id: client.id.clone(), roles: client.roles, rate }
             }
-            Who::Client(client) => Caller::Client {
-                id: client.id.clone(),
-                roles: client.roles,
-                name_space: client.name_space.clone(),
-                rate,
-            },
         })
     }
 
@@ -305,17 +301,25 @@ impl Guard {
         now: Now,
     ) -> Result<Who<'a>, Refusal> {
         match headers::credentials(request.headers)? {
-            Credentials::Bearer(text) => {
-                let known = passes.get(text, &self.pass_keys, &self.identity);
-                let known =
-                    known.ok_or(Refusal::Unauthenticated("The session pass is not valid."))?;
-                if known.pass.is_expired(now.unix_ms) {
-                    return Err(Refusal::Unauthenticated("The session pass has expired."));
-                }
-                Ok(Who::Shopper(known))
-            }
+            Credentials::Bearer(text) => self.pass(passes, text, now, 0).map(Who::Shopper),
             Credentials::ApiKey(id) => self.client(id, request).map(Who::Client),
         }
+    }
+
+    /// Check 4 of a shopper, whose pass may be over its time by less than `grace_ms`.
+    fn pass<'a>(
+        &self,
+        passes: &'a mut cache::Passes,
+        text: &str,
+        now: Now,
+        grace_ms: u64,
+    ) -> Result<&'a KnownPass, Refusal> {
+        let known = passes.get(text, &self.pass_keys, &self.identity);
+        let known = known.ok_or(Refusal::Unauthenticated("The session pass is not valid."))?;
+        if now.unix_ms >= known.pass.expires_ms.saturating_add(grace_ms) {
+            return Err(Refusal::Unauthenticated("The session pass has expired."));
+        }
+        Ok(known)
     }
 
     fn client(&self, id: &str, request: &Request<'_>) -> Result<&ApiClient, Refusal> {
@@ -350,6 +354,14 @@ impl Guard {
             self.failed(&known.buyer, now);
         }
         Refused { refusal, rate }
+    }
+}
+
+/// The pass of a call that is for shoppers alone; `why` is what an API client is told.
+fn shopper_pass<'a>(headers: &'a HeaderMap, why: &'static str) -> Result<&'a str, Refusal> {
+    match headers::credentials(headers)? {
+        Credentials::Bearer(pass) => Ok(pass),
+        Credentials::ApiKey(_) => Err(Refusal::Unauthenticated(why)),
     }
 }
 

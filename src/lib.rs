@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod erasures;
+pub mod escape;
 pub mod evidence;
 pub mod gate;
 pub mod gcra;

@@ -35,12 +35,15 @@ pub struct JwtIssuer {
     pub name_space: String,
 }
 
+/// The name space of shops that configure none.
+pub const DEFAULT_NAME_SPACE: &str = "shop";
+
 fn sub() -> String {
     "sub".to_owned()
 }
 
 pub(super) fn shop() -> String {
-    "shop".to_owned()
+    DEFAULT_NAME_SPACE.to_owned()
 }
 
 /// Algorithms of JWTs that can be configured.

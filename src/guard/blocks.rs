@@ -45,7 +45,7 @@ impl Blocks {
         for network in config.addresses.iter().copied().map(canonical_net) {
             let family =
                 if matches!(network, IpNet::V4(_)) { &mut blocks.v4 } else { &mut blocks.v6 };
-            let mask = u128::MAX.checked_shl(128 - u32::from(network.prefix_len())).unwrap_or(0);
+            let mask = mask(network.prefix_len());
             let bits = left_aligned(network.addr()) & mask;
             match family.iter_mut().find(|prefixes| prefixes.mask == mask) {
                 Some(prefixes) => _ = prefixes.networks.insert(bits),
@@ -79,6 +79,11 @@ pub(super) fn left_aligned(ip: IpAddr) -> u128 {
         IpAddr::V4(ip) => u128::from(ip.to_bits()) << V4_SHIFT,
         IpAddr::V6(ip) => ip.to_bits(),
     }
+}
+
+/// The first `bits` of an address that is left-aligned in 128.
+pub(super) fn mask(bits: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
 }
 
 #[cfg(test)]

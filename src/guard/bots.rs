@@ -7,13 +7,13 @@ use crate::config::Config;
 use crate::config::challenge::Provider;
 use crate::guard::challenge::work::Work;
 use crate::guard::challenge::{Challenge, Challenges, Fault, SOLUTION_BYTES_MAX, X_CHALLENGE};
-use crate::guard::headers::{self, Credentials, Single};
+use crate::guard::headers::{self, Single};
 use crate::guard::limits::Place;
 use crate::guard::refusal::{Asked, FieldError, Refusal, Refused};
 use crate::guard::score::heads::Heads;
 use crate::guard::score::seen::{Seen, Sender};
 use crate::guard::score::{Score, Signals, Verdict, Weights, score};
-use crate::guard::{Guard, Now, PassCache, Request, Who, slow_down};
+use crate::guard::{Guard, Now, PassCache, Request, shopper_pass, slow_down};
 use crate::keys::IdentityKeys;
 use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
 
@@ -112,8 +112,7 @@ impl Guard {
         if !bots.enabled || live.score_is_off {
             return Ok(Scored::default());
         }
-        let sender =
-            Sender { address: place.address, fingerprint: place.fingerprint, buyer: *buyer };
+        let sender = Sender { place, buyer: *buyer };
         let heads = Heads::quick(request.headers);
         let mut seen =
             bots.seen.order(&sender, heads.kind, order_id.as_bytes()[15], now.monotonic_us);
@@ -184,15 +183,9 @@ impl Guard {
     ) -> Result<Challenge, Refused> {
         let entered = self.enter(request, now)?;
         let at_door = |refusal| Refused { refusal, rate: entered.status };
-        if let Ok(Credentials::ApiKey(_)) = headers::credentials(request.headers) {
-            let why = "A challenge is for a shopper: send a session pass.";
-            return Err(at_door(Refusal::Unauthenticated(why)));
-        }
-        let known = match self.who(&mut cache.passes, request, now) {
-            Ok(Who::Shopper(known)) => known,
-            Ok(Who::Client(_)) => return Err(at_door(Refusal::Unauthenticated(""))),
-            Err(refusal) => return Err(at_door(refusal)),
-        };
+        let why = "A challenge is for a shopper: send a session pass.";
+        let pass = shopper_pass(request.headers, why).map_err(at_door)?;
+        let known = self.pass(&mut cache.passes, pass, now, 0).map_err(at_door)?;
         self.limits.refund(&entered);
         let rate = self.limits.buyer(&known.buyer, now.monotonic_us).map_err(slow_down)?;
         let counted = |refusal| Refused { refusal, rate };
@@ -204,11 +197,10 @@ impl Guard {
             return Err(counted(Refusal::InvalidRequest(vec![field])));
         };
         let order_id = self.identity.order_id(&product, &known.buyer, &key);
-        let Place { address, fingerprint } = entered.place;
-        let sender = Sender { address, fingerprint, buyer: known.buyer };
+        let sender = Sender { place: entered.place, buyer: known.buyer };
         let signals = Signals {
             heads: Heads::of(request.headers),
-            no_fingerprint: fingerprint.is_none(),
+            no_fingerprint: entered.place.fingerprint.is_none(),
             seen: self.bots.seen.look(&sender, now.monotonic_us),
         };
         let score = score(&signals, &self.bots.weights);
@@ -225,7 +217,7 @@ impl Guard {
     /// Notes a failure of somebody whom nobody knows, as one of their place.
     pub(super) fn failed_at(&self, place: Place, now: Now) {
         if self.bots.enabled {
-            self.bots.seen.failure_of_place(place.address, place.fingerprint, now.monotonic_us);
+            self.bots.seen.failure_of_place(place, now.monotonic_us);
         }
     }
 

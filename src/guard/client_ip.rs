@@ -30,7 +30,8 @@ impl TrustedProxies {
         Self(networks.iter().copied().map(canonical_net).collect())
     }
 
-    fn contain(&self, ip: IpAddr) -> bool {
+    /// Whether an address, in its canonical form, is one of theirs.
+    pub fn contain(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&ip))
     }
 

@@ -166,7 +166,8 @@ pub fn json_content(headers: &HeaderMap) -> Result<(), Refusal> {
     if plain && json { Ok(()) } else { Err(Refusal::UnsupportedMediaType) }
 }
 
-fn is_json(content_type: &[u8]) -> bool {
+/// Whether a content type is JSON, with any parameters.
+pub fn is_json(content_type: &[u8]) -> bool {
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }

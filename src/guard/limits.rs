@@ -127,9 +127,11 @@ pub struct Entered {
     pub origin: Origin,
     /// From where, whatever is limited.
     pub place: Place,
-    /// With the rates that it was charged by: they may be others by now.
-    address: Option<(AddressTags, AddressRates)>,
+    address: Option<ChargedAddress>,
 }
+
+/// An address that was charged, with the rates that it was charged by: they may be others by now.
+type ChargedAddress = (AddressTags, AddressRates);
 
 /// From where a request comes, by tags of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -192,22 +194,15 @@ impl Limits {
         let rates = self.rates.load();
         let ip = ip.to_canonical();
         let tags = self.address_tags(ip);
-        let entered = self.charge_address(rates.address, tags, now_us)?;
-        let place = Place {
-            address: (!ip.is_loopback()).then_some(tags.single),
-            fingerprint: fingerprint
-                .filter(|bytes| !bytes.is_empty())
-                .map(|bytes| self.fingerprint_tag(bytes)),
-        };
-        let fingerprint = rates.fingerprint.zip(fingerprint);
-        let fingerprint = fingerprint.map(|(rate, bytes)| {
-            (rate, place.fingerprint.unwrap_or_else(|| self.fingerprint_tag(bytes)))
-        });
-        let tag = fingerprint.map(|(_, tag)| tag);
+        let (status, address) = self.charge_address(rates.address, tags, now_us)?;
+        let tag = fingerprint.filter(|bytes| !bytes.is_empty());
+        let tag = tag.map(|bytes| self.fingerprint_tag(bytes));
+        let place = Place { address: (!ip.is_loopback()).then_some(tags.single), fingerprint: tag };
+        let fingerprint = rates.fingerprint.zip(tag);
         if let Some((rate, tag)) = &fingerprint
             && let Err(over) = charge_in(&self.fingerprints, "fingerprint", rate, *tag, now_us)
         {
-            self.refund(&entered);
+            self.refund_address(address.as_ref());
             return Err(over);
         }
         // The node comes last: a request that an address's rate refuses takes nothing from all others.
@@ -215,15 +210,23 @@ impl Limits {
             && let Err(over) = self.node.charge("node", rate, now_us)
         {
             fingerprint.inspect(|(rate, tag)| refund_in(&self.fingerprints, rate, *tag));
-            self.refund(&entered);
+            self.refund_address(address.as_ref());
             return Err(over);
         }
-        Ok(Entered { origin: Origin { fingerprint: tag, ..entered.origin }, place, ..entered })
+        let origin = Origin {
+            address: address.as_ref().map(|(tags, _)| tags.single),
+            fingerprint: fingerprint.map(|(_, tag)| tag),
+        };
+        Ok(Entered { status, origin, place, address })
     }
 
     /// Takes the charge of the address and its networks back: the request counts against somebody known.
     pub fn refund(&self, entered: &Entered) {
-        let Some((tags, rates)) = entered.address else { return };
+        self.refund_address(entered.address.as_ref());
+    }
+
+    fn refund_address(&self, charged: Option<&ChargedAddress>) {
+        let Some((tags, rates)) = charged else { return };
         refund_in(&self.addresses, &rates.single, tags.single);
         if let Some([tag_56, tag_48]) = tags.networks {
             refund_in(&self.networks, &rates.by_56, tag_56);
@@ -236,12 +239,9 @@ impl Limits {
         rates: Option<AddressRates>,
         tags: AddressTags,
         now_us: u64,
-    ) -> Result<Entered, Over> {
+    ) -> Result<(Option<RateStatus>, Option<ChargedAddress>), Over> {
         const POLICY: &str = "address";
-        let Some(rates) = rates else {
-            let (origin, place) = (Origin::default(), Place::default());
-            return Ok(Entered { status: None, origin, place, address: None });
-        };
+        let Some(rates) = rates else { return Ok((None, None)) };
         let status = charge_in(&self.addresses, POLICY, &rates.single, tags.single, now_us)?;
         let give_back = || refund_in(&self.addresses, &rates.single, tags.single);
         if let Some([tag_56, tag_48]) = tags.networks {
@@ -253,9 +253,7 @@ impl Limits {
                 give_back();
             })?;
         }
-        let origin = Origin { address: Some(tags.single), fingerprint: None };
-        let place = Place::default();
-        Ok(Entered { status: Some(status), origin, place, address: Some((tags, rates)) })
+        Ok((Some(status), Some((tags, rates))))
     }
 
     /// Of an address in its canonical form.

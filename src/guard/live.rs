@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use super::Guard;
-use super::blocks::left_aligned;
+use super::blocks::{left_aligned, mask};
 use super::client_ip::canonical_net;
 use super::table::KeyedHash;
 use crate::config;
@@ -129,11 +129,6 @@ impl BlockKey {
         bytes[1..].copy_from_slice(&masked.to_be_bytes());
         self.0.tag(domain, &bytes)
     }
-}
-
-/// The first `bits` of an address that is left-aligned in 128.
-fn mask(bits: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)
 }
 
 /// Those who are blocked now.

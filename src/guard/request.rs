@@ -9,7 +9,6 @@ use crate::gate::Origin;
 use crate::guard::bots::Scored;
 use crate::guard::clients::Roles;
 use crate::guard::limits::RateStatus;
-use crate::guard::pass::PassId;
 use crate::sale::{BuyerRef, IdempotencyKey, OrderId, ProductId, UserId};
 
 /// A request, as it was received.
@@ -73,12 +72,8 @@ pub enum CallerKind {
 pub enum Caller {
     /// A shopper, with a pass.
     Shopper {
-        /// Who.
-        user: UserId,
         /// Who, as a pseudonym.
         buyer: BuyerRef,
-        /// With which pass.
-        pass_id: PassId,
         /// The rate that the call counted against; absent where that is off.
         rate: Option<RateStatus>,
     },
@@ -88,9 +83,16 @@ pub enum Caller {
         id: Arc<str>,
         /// What it may do.
         roles: Roles,
-        /// The name space of its users.
-        name_space: Arc<str>,
         /// The rate that the call counted against; absent where that is off.
         rate: Option<RateStatus>,
     },
+}
+
+impl Caller {
+    /// The rate that the call counted against; absent where that is off.
+    pub fn rate(&self) -> Option<&RateStatus> {
+        match self {
+            Self::Shopper { rate, .. } | Self::Client { rate, .. } => rate.as_ref(),
+        }
+    }
 }

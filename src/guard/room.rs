@@ -4,12 +4,11 @@
 //! but the room: whether its holder has a place there, the caller looks up. An order needs a pass that is good.
 
 use crate::guard::cache::KnownPass;
-use crate::guard::headers::Credentials;
 use crate::guard::limits::{Entered, Place, RateStatus};
 use crate::guard::pass::{Pass, PassId};
 use crate::guard::{
     CallerKind, Guard, Now, OrderRequest, PassCache, Refusal, Refused, Request, check_signature,
-    headers, slow_down,
+    headers, shopper_pass, slow_down,
 };
 use crate::room::Doors;
 use crate::sale::{BuyerRef, IdempotencyKey, ProductId, UserId};
@@ -63,14 +62,9 @@ impl Guard {
     ) -> Result<Shopper, Refused> {
         let entered = self.enter(request, now)?;
         let at_door = |refusal| Refused { refusal, rate: entered.status };
-        let pass = match headers::credentials(request.headers).map_err(at_door)? {
-            Credentials::Bearer(pass) => pass,
-            Credentials::ApiKey(_) => {
-                let why = "A waiting room is for shoppers: send a session pass.";
-                return Err(at_door(Refusal::Unauthenticated(why)));
-            }
-        };
-        let known = self.known(cache, pass, now).map_err(at_door)?;
+        let why = "A waiting room is for shoppers: send a session pass.";
+        let pass = shopper_pass(request.headers, why).map_err(at_door)?;
+        let known = self.pass(&mut cache.passes, pass, now, WAIT_MS_MAX).map_err(at_door)?;
         let time = headers::request_time(request.headers, now.unix_ms).map_err(at_door)?;
         check_signature(std::slice::from_ref(&known.key), request, time).map_err(at_door)?;
         self.limits.refund(&entered);
@@ -90,7 +84,7 @@ impl Guard {
     ) -> Result<Shopper, Refused> {
         let entered = self.enter(request, now)?;
         let at_door = |refusal| Refused { refusal, rate: entered.status };
-        let known = self.known(cache, pass, now).map_err(at_door)?;
+        let known = self.pass(&mut cache.passes, pass, now, WAIT_MS_MAX).map_err(at_door)?;
         self.limits.refund(&entered);
         self.shopper(known, &entered, now)
     }
@@ -171,21 +165,6 @@ impl Guard {
             return Ok(());
         }
         Err(Refusal::NotAdmitted(*product))
-    }
-
-    /// Check 4, for a pass that may be over its time.
-    fn known<'a>(
-        &self,
-        cache: &'a mut PassCache,
-        pass: &str,
-        now: Now,
-    ) -> Result<&'a KnownPass, Refusal> {
-        let known = cache.passes.get(pass, &self.pass_keys, &self.identity);
-        let known = known.ok_or(Refusal::Unauthenticated("The session pass is not valid."))?;
-        if now.unix_ms >= known.pass.expires_ms.saturating_add(WAIT_MS_MAX) {
-            return Err(Refusal::Unauthenticated("The session pass has expired."));
-        }
-        Ok(known)
     }
 
     fn shopper(&self, known: &KnownPass, entered: &Entered, now: Now) -> Result<Shopper, Refused> {

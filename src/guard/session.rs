@@ -1,5 +1,5 @@
 //! `POST /session`: a pass and its session key, for a merchant's JWT or for an API client that vouches for
-//! its user. (A challenge and a queue ticket, when they are required, will be asked for here.)
+//! its user.
 
 use std::fmt;
 
@@ -21,8 +21,6 @@ pub struct OpenedSession {
     pub session_key: String,
     /// Whose session it is.
     pub user: UserId,
-    /// This node's clock, in Unix milliseconds.
-    pub server_time_ms: u64,
     /// When the pass ends, in Unix milliseconds.
     pub expires_at_ms: u64,
     /// The rate that the call counted against; absent where that is off.
@@ -77,7 +75,6 @@ impl Guard {
             pass: text,
             session_key: session_key.as_str().to_owned(),
             user: pass.user,
-            server_time_ms: now.unix_ms,
             expires_at_ms: pass.expires_ms,
             rate: vouched.rate,
         })

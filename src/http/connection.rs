@@ -257,11 +257,10 @@ pub async fn serve<S, B, F>(
             let Ok(stream) = handshake else { return };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             watch.set(Doing::Headers);
-            let stream = Watched::new(stream, watch);
             if http2 {
-                serve_http2(watch, stream, limits, service).await;
+                serve_http2(watch, Watched::of_http2(stream, watch), limits, service).await;
             } else {
-                serve_http1(watch, stream, limits, service).await;
+                serve_http1(watch, Watched::new(stream, watch), limits, service).await;
             }
         }
     }
@@ -352,14 +351,22 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
 }
 
 /// A stream that notes the first bytes of a request.
+///
+/// Bytes of HTTP/2 need not be a request's: settings, windows and pings come on a connection that is idle, and it
+/// stays so. Headers that trickle in there do not put off the end of an idle connection, so they have that long.
 struct Watched<T> {
     inner: T,
     watch: Rc<Watch>,
+    notes_headers: bool,
 }
 
 impl<T> Watched<T> {
     fn new(inner: T, watch: &Rc<Watch>) -> Self {
-        Self { inner, watch: watch.clone() }
+        Self { inner, watch: watch.clone(), notes_headers: true }
+    }
+
+    fn of_http2(inner: T, watch: &Rc<Watch>) -> Self {
+        Self { notes_headers: false, ..Self::new(inner, watch) }
     }
 }
 
@@ -370,7 +377,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if result.is_ready() && self.watch.doing.get() == Doing::Idle && !buf.filled().is_empty() {
+        let idle = self.notes_headers && self.watch.doing.get() == Doing::Idle;
+        if result.is_ready() && idle && !buf.filled().is_empty() {
             self.watch.set(Doing::Headers);
         }
         result

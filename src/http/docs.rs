@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::openapi;
 use super::reply::{self, Coded};
-use crate::incident::escape::html as escaped;
+use crate::escape::html as escaped;
 
 const STYLE: &str = include_str!("docs/docs.css");
 

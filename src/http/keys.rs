@@ -13,9 +13,9 @@ use crate::keys::signer::PublicKey;
 
 /// Shows the keys to anybody.
 pub fn show(thread: &PublicThread, received: &Received<'_>) -> Coded {
-    match thread.shared.guard.anyone(&received.view(), thread.now()) {
-        Ok(_rate) => reply::json_value(Code::Ok, &document(&thread.shared)),
-        Err(refused) => refused::answer(thread, received, &refused),
+    match refused::anyone(thread, received) {
+        Ok(()) => reply::json_value(Code::Ok, &document(&thread.shared)),
+        Err(refusal) => refusal,
     }
 }
 

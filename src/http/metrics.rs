@@ -62,6 +62,7 @@ pub fn render(shared: &Shared) -> Coded {
     challenges(shared, &mut registry);
     traces(shared, &mut registry);
     evidence(shared, &mut registry);
+    log(shared, &mut registry);
     room::register(shared, &mut registry);
     #[cfg(feature = "distributed")]
     stores::register(shared, &mut registry);
@@ -155,6 +156,22 @@ fn audit(shared: &Shared, registry: &mut Registry) {
     not_recorded.inc_by(shared.audit.not_recorded());
     let help = "Events that the disk did not take into the audit trail";
     registry.register("audit_not_recorded", help, not_recorded);
+}
+
+/// How well this node sees the log, and what of it it cannot serve.
+fn log(shared: &Shared, registry: &mut Registry) {
+    let foreign = shared.applied().products();
+    let foreign = foreign.iter().filter(|product| !shared.has_keys_of(product)).count();
+    let sales = Gauge::<i64>::default();
+    sales.set(foreign as i64);
+    let help = "Sales that were opened under other keys than this node's; it does not serve them";
+    registry.register("sales_under_other_keys", help, sales);
+    let age_us = shared.clock.monotonic_us().saturating_sub(shared.applied().end_seen_us());
+    let age = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
+    age.set(age_us as f64 / 1e6);
+    let help =
+        "Since when the end of the log was seen last; above 1 the node refuses to say anything";
+    registry.register_with_unit("log_end_age", help, Unit::Seconds, age);
 }
 
 fn challenges(shared: &Shared, registry: &mut Registry) {

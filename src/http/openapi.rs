@@ -185,10 +185,22 @@ impl Caller {
 mod tests {
     use super::*;
     use crate::http::code::Code;
+    use crate::http::spans;
 
     #[test]
     fn the_document_is_as_it_was() {
         insta::assert_json_snapshot!("openapi", document());
+    }
+
+    #[test]
+    fn every_public_call_has_a_span_of_its_own_name() {
+        for operation in operations::all().filter(|operation| operation.caller.tag() == "public") {
+            let (method, path) =
+                (operation.method.to_uppercase(), operation.path.replace(['{', '}'], ""));
+            let request = http::Request::builder().method(&*method).uri(path).body(()).unwrap();
+            let name = spans::name(&request);
+            assert_eq!(name, format!("{method} {}", operation.path));
+        }
     }
 
     #[test]

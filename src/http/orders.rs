@@ -18,7 +18,7 @@ use super::trail;
 use super::{refused, room};
 use crate::audit::RefusalKind;
 use crate::config::ClientRole;
-use crate::guard::{Caller, CallerKind, Now};
+use crate::guard::{Caller, CallerKind, Now, OrderRequest, RateStatus};
 use crate::ledger::{self, EventKind, LedgerError, Lookup};
 use crate::log::{Append, NotAppended};
 use crate::place_order::{Answer, Attempt, place_order};
@@ -62,13 +62,7 @@ async fn attempt(
     if let Err(asked) = challenge::settle(thread, received, &order, now).await {
         return asked;
     }
-    let attempt = Attempt {
-        product: order.product,
-        buyer: order.buyer,
-        user: order.user,
-        order_id: order.order_id,
-        origin: order.origin,
-    };
+    let attempt = Attempt::from(&order);
     let answer = place_order(&thread.node, &attempt).await;
     let _step = trace::step("answer");
     // A product that is not there is whatever its caller has written.
@@ -96,6 +90,13 @@ async fn attempt(
     thread.prepared.with_rate(coded, order.rate.as_ref())
 }
 
+impl From<&OrderRequest> for Attempt {
+    fn from(order: &OrderRequest) -> Self {
+        let OrderRequest { product, buyer, user, order_id, origin, .. } = *order;
+        Self { product, buyer, user, order_id, origin }
+    }
+}
+
 /// Over the product's rate: who can wait is told where.
 fn over_rate(
     thread: &PublicThread,
@@ -103,7 +104,7 @@ fn over_rate(
     attempt: &Attempt,
     retry_after_us: u64,
 ) -> Coded {
-    if !thread.shared.room.rooms.doors().has_room(&attempt.product) {
+    if !thread.shared.room.lobby.doors().has_room(&attempt.product) {
         return write(thread, attempt.order_id, Answer::OverRate { retry_after_us });
     }
     let room = room::url(&attempt.product);
@@ -183,8 +184,7 @@ pub(super) fn receipt(thread: &PublicThread, order_id: &OrderId) -> Option<Strin
 }
 
 fn accepted(thread: &PublicThread, order_id: OrderId) -> String {
-    let receipts = thread.shared.receipts.as_ref();
-    match receipts.and_then(|receipts| receipts.receipt(&order_id)) {
+    match receipt(thread, &order_id) {
         Some(receipt) => format!(
             r#"{{"status":"success","msg":"Order accepted","orderId":"{order_id}","receipt":"{receipt}"}}"#
         ),
@@ -243,16 +243,18 @@ fn caller(thread: &PublicThread, received: &Received<'_>) -> Result<Caller, Code
         .map_err(|refused| refused::answer(thread, received, &refused))
 }
 
-/// The id of the API client that calls, which has the role.
-fn fulfilment(thread: &PublicThread, received: &Received<'_>) -> Result<Arc<str>, Coded> {
+/// The id of the API client that calls, which has the role, and the rate that it counted against.
+fn fulfilment(
+    thread: &PublicThread,
+    received: &Received<'_>,
+) -> Result<(Arc<str>, Option<RateStatus>), Coded> {
     match caller(thread, received)? {
-        Caller::Client { id, roles, .. } if roles.has(ClientRole::Fulfilment) => Ok(id),
-        _ => {
+        Caller::Client { id, roles, rate } if roles.has(ClientRole::Fulfilment) => Ok((id, rate)),
+        other => {
             trail::note(thread, received, RefusalKind::MissingRole, "fulfilment");
-            Err(reply::problem_because(
-                Code::Forbidden,
-                "this call is for an API client with the role fulfilment",
-            ))
+            let why = "this call is for an API client with the role fulfilment";
+            let refusal = reply::problem_because(Code::Forbidden, why);
+            Err(thread.prepared.with_rate(refusal, other.rate()))
         }
     }
 }
@@ -263,6 +265,11 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) 
         Ok(caller) => caller,
         Err(refusal) => return refusal,
     };
+    let shown = shown(thread, &caller, id).await;
+    thread.prepared.with_rate(shown, caller.rate())
+}
+
+async fn shown(thread: &PublicThread, caller: &Caller, id: &str) -> Coded {
     let Ok(order_id) = id.parse::<OrderId>() else {
         return unknown(id);
     };
@@ -276,7 +283,7 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) 
         },
     };
     match found {
-        Some((product, buyer, status)) if may_see(&caller, buyer) => reply::json_value(
+        Some((product, buyer, status)) if may_see(caller, buyer) => reply::json_value(
             Code::Ok,
             &serde_json::json!({
                 "status": status.word(), "orderId": id, "productId": product,
@@ -287,7 +294,7 @@ pub async fn show(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) 
             thread.prepared.problem(Code::OtherKeys).retry_after_us(1_000_000)
         }
         Some(_) => unknown(id),
-        None if is_undecided(thread, &caller) => {
+        None if is_undecided(thread, caller) => {
             reply::json_value(Code::Ok, &serde_json::json!({ "status": "pending", "orderId": id }))
         }
         None if !thread.shared.log_in_sight() => {
@@ -322,10 +329,10 @@ fn is_undecided(thread: &PublicThread, caller: &Caller) -> bool {
     }
 }
 
-/// `GET /orders?after=…&wait=…&limit=…`.
 /// How often a ledger that follows the log is asked for news.
 const FEED_POLL: Duration = Duration::from_millis(200);
 
+/// `GET /orders?after=…&wait=…&limit=…`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FeedQuery {
@@ -355,9 +362,15 @@ pub struct Event {
 
 /// Events in log order, at least once: a shop that comes again with `next` sees what followed.
 pub async fn feed(thread: &Rc<PublicThread>, received: &Received<'_>) -> Coded {
-    if let Err(refusal) = fulfilment(thread, received) {
-        return refusal;
-    }
+    let rate = match fulfilment(thread, received) {
+        Ok((_client, rate)) => rate,
+        Err(refusal) => return refusal,
+    };
+    let page = next_events(thread, received).await;
+    thread.prepared.with_rate(page, rate.as_ref())
+}
+
+async fn next_events(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let Ok(query) = serde_urlencoded::from_str::<FeedQuery>(received.query()) else {
         return reply::problem_because(
             Code::InvalidRequest,
@@ -417,10 +430,20 @@ struct Cancel {
 
 /// `POST /orders/{id}/cancel`: a failed payment gives its unit back, and the buyer may try again.
 pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str) -> Coded {
-    let client = match fulfilment(thread, received) {
+    let (client, rate) = match fulfilment(thread, received) {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
+    let cancelled = cancelled(thread, received, &client, id).await;
+    thread.prepared.with_rate(cancelled, rate.as_ref())
+}
+
+async fn cancelled(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    client: &str,
+    id: &str,
+) -> Coded {
     let Ok(Cancel { restock }) = serde_json::from_slice(received.body()) else {
         return reply::problem_because(
             Code::InvalidRequest,
@@ -447,7 +470,7 @@ pub async fn cancel(thread: &Rc<PublicThread>, received: &Received<'_>, id: &str
         Err(_not_appended) => busy(thread, Code::Busy, order_id),
         Ok(undecided) => match tokio::time::timeout(DECISION_WAIT_MAX, undecided).await {
             Ok(Ok(decided)) => {
-                let what = trail::Reversal { client: &client, product, order_id, restock };
+                let what = trail::Reversal { client, product, order_id, restock };
                 trail::reversal(thread, what, &decided).await;
                 reversed(order_id, decided.outcome)
             }

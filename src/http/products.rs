@@ -29,8 +29,8 @@ pub struct PublicProduct {
 /// Shows one product to anybody.
 pub fn show(thread: &PublicThread, received: &Received<'_>, id: &str) -> Coded {
     let now = thread.now();
-    if let Err(refused) = thread.shared.guard.anyone(&received.view(), now) {
-        return refused::answer(thread, received, &refused);
+    if let Err(refusal) = refused::anyone(thread, received) {
+        return refusal;
     }
     let log_time_ms = thread.shared.log_time().likely_ms;
     let product = id.parse::<ProductId>().ok().and_then(|id| {

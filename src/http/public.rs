@@ -76,6 +76,11 @@ impl Received<'_> {
         self.head.uri.path_and_query().map_or("", |target| target.as_str())
     }
 
+    /// What is called.
+    pub fn uri(&self) -> &http::Uri {
+        &self.head.uri
+    }
+
     /// The query, without its question mark.
     pub fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
@@ -199,10 +204,7 @@ fn description(
     received: &Received<'_>,
     document: impl FnOnce() -> Coded,
 ) -> Coded {
-    match thread.shared.guard.anyone(&received.view(), thread.now()) {
-        Ok(_rate) => document(),
-        Err(refused) => refused::answer(thread, received, &refused),
-    }
+    refused::anyone(thread, received).map_or_else(|refusal| refusal, |()| document())
 }
 
 pub(super) fn other_method(thread: &PublicThread, allowed: &'static str) -> Coded {

@@ -8,6 +8,17 @@ use super::reply::{self, Coded, FieldProblem, Particulars};
 use super::trail;
 use crate::guard::{Forbidden, Refusal, Refused};
 
+/// Checks 2 and 3, for what everybody may see.
+///
+/// # Errors
+/// The answer to the first of them that the request does not pass.
+pub fn anyone(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
+    match thread.shared.guard.anyone(&received.view(), thread.now()) {
+        Ok(_rate) => Ok(()),
+        Err(refused) => Err(answer(thread, received, &refused)),
+    }
+}
+
 /// The answer to a refusal, which is noted in the audit trail.
 pub fn answer(thread: &PublicThread, received: &Received<'_>, refused: &Refused) -> Coded {
     trail::refusal(thread, received, &refused.refusal);

@@ -82,6 +82,9 @@ pub struct Frames(pub mpsc::Receiver<Bytes>, pub Box<dyn Kept>);
 /// What is kept for as long as somebody looks.
 pub trait Kept: std::fmt::Debug + Send {}
 
+/// Nothing.
+impl Kept for () {}
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

@@ -16,7 +16,6 @@ use tokio::time::MissedTickBehavior;
 
 use super::code::Code;
 use super::public::{PublicThread, Received, other_method};
-use super::refused;
 use super::reply::{self, Coded};
 use super::shared::Shared;
 use crate::config;
@@ -44,7 +43,7 @@ static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// The waiting rooms of a node.
 pub struct Service {
     /// The queues.
-    pub rooms: Lobby,
+    pub lobby: Lobby,
     /// Who looks.
     pub hub: events::Hub,
     /// How the page looks.
@@ -62,10 +61,10 @@ impl Service {
         identity: Arc<IdentityKeys>,
         doors: Arc<Doors>,
     ) -> Result<Self, LookError> {
-        let rooms = Lobby::new(config, identity, doors);
+        let lobby = Lobby::new(config, identity, doors);
         let config = &config.room;
         Ok(Self {
-            rooms,
+            lobby,
             hub: events::Hub::new(config.viewers_max, config.viewers_per_ip_max),
             look: Look::load(config)?,
             poll_seconds: config.poll_seconds,
@@ -112,18 +111,10 @@ fn product(thread: &PublicThread, text: &str) -> Result<(ProductId, Sale), Coded
     let Some((product, sale)) = sale else {
         return Err(thread.prepared.problem(Code::UnknownProduct));
     };
-    if thread.shared.room.rooms.doors().has_room(&product) {
+    if thread.shared.room.lobby.doors().has_room(&product) {
         Ok((product, sale))
     } else {
         Err(thread.prepared.problem(Code::NoRoom))
-    }
-}
-
-/// Checks 2 and 3, for what everybody may see.
-fn anyone(thread: &PublicThread, received: &Received<'_>) -> Result<(), Coded> {
-    match thread.shared.guard.anyone(&received.view(), thread.now()) {
-        Ok(_rate) => Ok(()),
-        Err(refused) => Err(refused::answer(thread, received, &refused)),
     }
 }
 
@@ -168,7 +159,7 @@ fn sale_of(state: &SaleState, now_ms: u64) -> Sale {
 
 /// Notes what came of an attempt: an order, or that the buyer can have none, uses an admission up.
 pub async fn settled(thread: &PublicThread, attempt: &Attempt, answer: &Answer) {
-    let rooms = &thread.shared.room.rooms;
+    let rooms = &thread.shared.room.lobby;
     let used = matches!(answer, Answer::Accepted | Answer::Duplicate(_) | Answer::LimitReached);
     if used
         && rooms.doors().has_room(&attempt.product)
@@ -211,7 +202,7 @@ pub async fn run(shared: Arc<Shared>) {
         // Whether somebody has entered a room at another node is looked up once a second.
         let all = tick.is_multiple_of(FRAME_TICKS) && shared.config.is_distributed();
         let all = if all { shared.applied().products() } else { Vec::new() };
-        shared.room.rooms.tick(&gate, now_ms, all.into_iter(), stock).await;
+        shared.room.lobby.tick(&gate, now_ms, all.into_iter(), stock).await;
         if tick.is_multiple_of(FRAME_TICKS) {
             events::send(&shared);
         }

@@ -15,7 +15,6 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +31,7 @@ use super::public::{self, PublicThread};
 use super::shared::Shared;
 use super::spans;
 use crate::config;
+use crate::guard::client_ip::TrustedProxies;
 use crate::place_order::Node;
 use crate::trace::Requests;
 
@@ -305,30 +305,11 @@ async fn serve_operator(
                     shed(stream).await;
                     continue;
                 }
-                let (connections, shared) = (connections.clone(), shared.clone());
-                let (router, tls, requests) = (router.clone(), tls.clone(), requests.clone());
-                tokio::task::spawn_local(async move {
-                    let limits = &shared.config.http;
-                    connection::serve(connections, stream, tls, limits, |watch| {
-                        let router = TowerToHyperService::new(router);
-                        service_fn(move |mut request: http::Request<Incoming>| {
-                            let under_way = watch.request();
-                            request.extensions_mut().insert(Peer(peer.ip()));
-                            let scope =
-                                requests.begin(request.headers(), spans::operator_name);
-                            let method = request.method().clone();
-                            let reply = hyper::service::Service::call(&router, request);
-                            scope.run(async move {
-                                let mut reply = reply.await;
-                                if let Ok(reply) = &mut reply {
-                                    spans::answered(&method, reply, None);
-                                }
-                                reply.map(|reply| under_way.through(reply))
-                            })
-                        })
-                    })
-                    .await;
-                });
+                let parts = (shared.clone(), connections.clone(), requests.clone());
+                let serve = serve_operators_connection(
+                    parts, router.clone(), stream, peer.ip(), tls.clone(),
+                );
+                tokio::task::spawn_local(serve);
             }
             _ = phase.changed() => break,
         }
@@ -337,6 +318,35 @@ async fn serve_operator(
     operator.console.hub.close();
     operator.shared.room.hub.close();
     drained(&connections, shared.config.http.drain_timeout_ms).await;
+}
+
+/// Serves one connection of the operator's listener to its end.
+async fn serve_operators_connection(
+    (shared, connections, requests): (Arc<Shared>, Rc<Connections>, Rc<Requests>),
+    router: axum::Router,
+    stream: TcpStream,
+    peer: IpAddr,
+    tls: Option<TlsAcceptor>,
+) {
+    let limits = &shared.config.http;
+    connection::serve(connections, stream, tls, limits, |watch| {
+        let router = TowerToHyperService::new(router);
+        service_fn(move |mut request: http::Request<Incoming>| {
+            let under_way = watch.request();
+            request.extensions_mut().insert(Peer(peer));
+            let scope = requests.begin(request.headers(), spans::operator_name);
+            let method = request.method().clone();
+            let reply = hyper::service::Service::call(&router, request);
+            scope.run(async move {
+                let mut reply = reply.await;
+                if let Ok(reply) = &mut reply {
+                    spans::answered(&method, reply, None);
+                }
+                reply.map(|reply| under_way.through(reply))
+            })
+        })
+    })
+    .await;
 }
 
 /// Lets blocks and live limits go when their time is over.
@@ -364,7 +374,7 @@ async fn drained(connections: &Rc<Connections>, timeout_ms: u64) {
 /// How many connections each address has (IPv6: each /64). A trusted proxy speaks for many and has no limit.
 struct PerAddress {
     max: usize,
-    proxies: Vec<IpNet>,
+    proxies: TrustedProxies,
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -373,13 +383,13 @@ struct AddressPlace(Option<(Arc<PerAddress>, IpAddr)>);
 
 impl PerAddress {
     fn new(http: &config::Http) -> Self {
-        let (max, proxies) = (http.connections_per_ip_max, http.trusted_proxies.clone());
-        Self { max, proxies, open: Mutex::default() }
+        let proxies = TrustedProxies::new(&http.trusted_proxies);
+        Self { max: http.connections_per_ip_max, proxies, open: Mutex::default() }
     }
 
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<AddressPlace> {
         let peer = peer.to_canonical();
-        if self.max == 0 || self.proxies.iter().any(|proxies| proxies.contains(&peer)) {
+        if self.max == 0 || self.proxies.contain(peer) {
             return Some(AddressPlace(None));
         }
         let address = prefix(peer);
@@ -411,5 +421,29 @@ pub(super) fn prefix(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) & (u128::MAX << 64)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trusted_proxy_has_no_limit_however_it_is_written() {
+        let proxies = ["198.51.100.0/24", "::ffff:203.0.113.0/120"];
+        let http = config::Http {
+            connections_per_ip_max: 1,
+            trusted_proxies: proxies.map(|network| network.parse().unwrap()).to_vec(),
+            ..config::Http::default()
+        };
+        let addresses = Arc::new(PerAddress::new(&http));
+        let entered = |peer: &str| {
+            let places: Vec<_> = (0..3).map(|_| addresses.enter(peer.parse().unwrap())).collect();
+            places.iter().flatten().count()
+        };
+        for peer in ["198.51.100.7", "::ffff:198.51.100.7", "203.0.113.7", "::ffff:203.0.113.7"] {
+            assert_eq!(entered(peer), 3, "{peer}");
+        }
+        assert_eq!(entered("192.0.2.7"), 1);
     }
 }

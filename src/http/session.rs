@@ -10,16 +10,17 @@ pub fn open(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let now = thread.now();
     let opened = thread.shared.guard.session(&received.view(), now, thread.shared.random_16());
     match opened {
-        Ok(session) => reply::json_value(
-            Code::Ok,
-            &serde_json::json!({
+        Ok(session) => {
+            let body = serde_json::json!({
                 "pass": session.pass,
                 "sessionKey": session.session_key,
                 "userId": session.user,
                 "serverTime": now.unix_ms,
                 "expiresAt": session.expires_at_ms,
-            }),
-        ),
+            });
+            let opened = reply::json_value(Code::Ok, &body);
+            thread.prepared.with_rate(opened, session.rate.as_ref())
+        }
         Err(refused) => refused::answer(thread, received, &refused),
     }
 }

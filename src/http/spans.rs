@@ -22,10 +22,33 @@ pub fn name<B>(request: &Request<B>) -> &'static str {
             "POST /orders/{orderId}/cancel"
         }
         ("GET", [Some("products"), Some(_), None, _]) => "GET /products/{productId}",
+        ("GET", [Some("challenge"), None, ..]) => "GET /challenge",
+        ("GET", [Some("challenge.js"), None, ..]) => "GET /challenge.js",
+        ("GET", [Some(".well-known"), Some("flux-gate-keys.json"), None, _]) => {
+            "GET /.well-known/flux-gate-keys.json"
+        }
+        (method, [Some("waiting-room"), call, None, _]) => of_room(method, call),
         ("GET", [Some("livez"), None, ..]) => "GET /livez",
         ("GET", [Some("readyz"), None, ..]) => "GET /readyz",
         ("GET", [Some("openapi.json"), None, ..]) => "GET /openapi.json",
         ("GET", [Some("docs"), None, ..]) => "GET /docs",
+        _ => "other",
+    }
+}
+
+/// The same of a call of the waiting room; its files are all one.
+fn of_room(method: &str, call: Option<&str>) -> &'static str {
+    match (method, call) {
+        ("GET", None) => "GET /waiting-room",
+        ("POST", Some("ticket")) => "POST /waiting-room/ticket",
+        ("GET", Some("state")) => "GET /waiting-room/state",
+        ("POST", Some("admission")) => "POST /waiting-room/admission",
+        ("GET", Some("events")) => "GET /waiting-room/events",
+        ("GET", Some("draw")) => "GET /waiting-room/draw",
+        ("GET", Some("entrants")) => "GET /waiting-room/entrants",
+        ("POST", Some("enter")) => "POST /waiting-room/enter",
+        ("POST", Some("buy")) => "POST /waiting-room/buy",
+        ("GET", Some(_)) => "GET /waiting-room/{file}",
         _ => "other",
     }
 }
@@ -77,6 +100,11 @@ mod tests {
             ("GET", "/orders/alice", "GET /orders/{orderId}"),
             ("POST", "/orders/alice/cancel", "POST /orders/{orderId}/cancel"),
             ("GET", "/products/alice", "GET /products/{productId}"),
+            ("GET", "/waiting-room?product=alice", "GET /waiting-room"),
+            ("GET", "/waiting-room/alice", "GET /waiting-room/{file}"),
+            ("POST", "/waiting-room/alice", "other"),
+            ("GET", "/waiting-room/alice/alice", "other"),
+            ("GET", "/.well-known/alice", "other"),
             ("GET", "/orders/alice/cancel/alice", "other"),
             ("GET", "/alice", "other"),
             ("ALICE", "/order", "other"),

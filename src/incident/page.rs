@@ -6,8 +6,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::escape::{csv, markdown};
 use super::story::{Action, Product, Story};
+use crate::escape::{csv, markdown};
 
 /// Rows of a table of Markdown; what is beyond is in the files for machines.
 const ROWS_MAX: usize = 200;

@@ -13,7 +13,7 @@ use super::profile::Profile;
 use super::report::{Quantiles, Report, millis, phrase, thousands, title};
 use super::timeline::{Outcome, Slot};
 use super::verify::Check;
-use crate::incident::escape;
+use crate::escape;
 
 mod plot;
 

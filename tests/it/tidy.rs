@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["receipt", "trace", "erasures", "siteverify"],
     &["config", "keys", "signing", "gcra", "telemetry", "clock", "snapshot"],
     &["merkle"],
-    &["chain", "outgoing"],
+    &["chain", "outgoing", "escape"],
     &["sale"],
 ];
 

@@ -110,3 +110,14 @@ fn another_rate_fills_no_bucket_and_gives_back_what_was_charged() {
     assert_eq!(status.remaining, 18, "the second one stays charged");
     limits.refund(&second);
 }
+
+#[test]
+fn an_empty_fingerprint_is_none_and_charged_as_none() {
+    let limits = limits(1_000);
+    for n in 0..200 {
+        let ip = Ipv4Addr::new(203, 0, 113, n).into();
+        let entered = limits.enter(ip, Some(b""), 1_000_000);
+        let entered = entered.unwrap_or_else(|over| panic!("address {n} is {over:?}"));
+        assert_eq!((entered.place.fingerprint, entered.origin.fingerprint), (None, None));
+    }
+}

@@ -8,6 +8,7 @@
 //!
 //! The words hold no identity: bits of keyed hashes, small counts and a time.
 
+use crate::guard::limits::Place;
 use crate::guard::table::{Slot, Table};
 use crate::sale::BuyerRef;
 
@@ -73,10 +74,8 @@ impl Field {
 /// Who sends a request, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub struct Sender {
-    /// The tag of the address; absent for one that says nothing of who it is.
-    pub address: Option<u64>,
-    /// The tag of the fingerprint, if there is one.
-    pub fingerprint: Option<u64>,
+    /// From where.
+    pub place: Place,
     /// The user, as a pseudonym.
     pub buyer: BuyerRef,
 }
@@ -125,7 +124,7 @@ impl Seen {
     pub fn order(&self, sender: &Sender, kind: u64, key: u8, now_us: u64) -> Counts {
         let user = mixed(sender.buyer.table_hash());
         let mut counts = Counts::default();
-        if let Some(tag) = sender.address {
+        if let Some(tag) = sender.place.address {
             let word = self.addresses.with(tag, |slot| {
                 let word = begun(slot, now_us);
                 *word = USERS_ON_ADDRESS.with(*word, user);
@@ -134,7 +133,7 @@ impl Seen {
             });
             counts.of_address(word);
         }
-        if let Some(tag) = sender.fingerprint {
+        if let Some(tag) = sender.place.fingerprint {
             let word = self.fingerprints.with(tag, |slot| {
                 let word = begun(slot, now_us);
                 *word = USERS_ON_FINGERPRINT.with(*word, user);
@@ -145,7 +144,7 @@ impl Seen {
         }
         let word = self.users.with(sender.buyer.table_hash(), |slot| {
             let word = touched(slot, now_us);
-            if let Some(tag) = sender.fingerprint {
+            if let Some(tag) = sender.place.fingerprint {
                 *word = FINGERPRINTS_OF_USER.with(*word, mixed(tag));
             }
             note_time(word, key, now_us / 1_000);
@@ -162,10 +161,10 @@ impl Seen {
             let word = |slot: Slot<'_>| if *slot.tat_us > now_us { *slot.note } else { 0 };
             table.with_known(tag, word).unwrap_or_default()
         };
-        if let Some(tag) = sender.address {
+        if let Some(tag) = sender.place.address {
             counts.of_address(word_of(&self.addresses, tag));
         }
-        if let Some(tag) = sender.fingerprint {
+        if let Some(tag) = sender.place.fingerprint {
             counts.of_fingerprint(word_of(&self.fingerprints, tag));
         }
         counts.of_user(word_of(&self.users, sender.buyer.table_hash()));
@@ -184,7 +183,7 @@ impl Seen {
     }
 
     /// Counts a failure of somebody unknown.
-    pub fn failure_of_place(&self, address: Option<u64>, fingerprint: Option<u64>, now_us: u64) {
+    pub fn failure_of_place(&self, place: Place, now_us: u64) {
         let count = |table: &Table, tag: Option<u64>, field: Field| {
             let Some(tag) = tag else { return };
             table.with(tag, |slot| {
@@ -195,8 +194,8 @@ impl Seen {
                 field.increase(slot.note);
             });
         };
-        count(&self.addresses, address, FAILURES_FROM_ADDRESS);
-        count(&self.fingerprints, fingerprint, FAILURES_ON_FINGERPRINT);
+        count(&self.addresses, place.address, FAILURES_FROM_ADDRESS);
+        count(&self.fingerprints, place.fingerprint, FAILURES_ON_FINGERPRINT);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::http::shared::Shared;
 /// Adds the metrics of the rooms that were entered.
 pub(super) fn register(shared: &Shared, registry: &mut Registry) {
     let room = &shared.room;
-    let entered = room.rooms.entered();
+    let entered = room.lobby.entered();
     if entered.is_empty() {
         return;
     }
@@ -19,7 +19,7 @@ pub(super) fn register(shared: &Shared, registry: &mut Registry) {
     let (places, served, admitted) = (family(), family(), family());
     let admissions = Family::<ProductLabel, Counter>::default();
     for product in entered {
-        let view = room.rooms.view(&product, true);
+        let view = room.lobby.view(&product, true);
         let label = ProductLabel { product: product.to_string() };
         places.get_or_create(&label).set(view.places.into());
         served.get_or_create(&label).set(view.head.into());
@@ -36,14 +36,14 @@ pub(super) fn register(shared: &Shared, registry: &mut Registry) {
         gauge
     };
     registry.register("room_viewers", "Event streams that are open", gauge(room.hub.len()));
-    let memory = gauge(room.rooms.bytes());
+    let memory = gauge(room.lobby.bytes());
     registry.register_with_unit(
         "room_memory",
         "Memory of all queues and draws",
         Unit::Bytes,
         memory,
     );
-    if let Some((forged, differ)) = room.rooms.faults() {
+    if let Some((forged, differ)) = room.lobby.faults() {
         let counter = Counter::<u64>::default();
         counter.inc_by(forged);
         registry.register("room_forged", "Texts in Redis that no node has written", counter);

@@ -19,18 +19,6 @@ pub(super) fn register(shared: &Shared, registry: &mut Registry) {
         kafka(log, registry);
         clock(shared, registry);
     }
-    let foreign = shared.applied().products();
-    let foreign = foreign.iter().filter(|product| !shared.has_keys_of(product)).count();
-    let sales = Gauge::<i64>::default();
-    sales.set(foreign as i64);
-    let help = "Sales that were opened under other keys than this node's; it does not serve them";
-    registry.register("sales_under_other_keys", help, sales);
-    let age_us = shared.clock.monotonic_us().saturating_sub(shared.applied().end_seen_us());
-    let age = Gauge::<f64, std::sync::atomic::AtomicU64>::default();
-    age.set(age_us as f64 / 1e6);
-    let help =
-        "Since when the end of the log was seen last; above 1 the node refuses to say anything";
-    registry.register_with_unit("log_end_age", help, Unit::Seconds, age);
 }
 
 fn redis(gate: &RedisGate, registry: &mut Registry) {

@@ -19,8 +19,8 @@ pub struct Operation {
     pub caller: Caller,
     /// Name, whether required, and what it is.
     pub headers: &'static [(&'static str, bool, &'static str)],
-    /// Name, JSON type, and what it is.
-    pub query: &'static [(&'static str, &'static str, &'static str)],
+    /// Name, JSON type, whether required, and what it is.
+    pub query: &'static [(&'static str, &'static str, bool, &'static str)],
     /// The body's media type.
     pub body_type: &'static str,
     /// Schema and example.
@@ -249,8 +249,8 @@ const OPERATIONS: &[Operation] = &[
                   it; with a pass, unsigned",
         caller: Caller::Pass,
         query: &[
-            ("product", "string", "the product of the order"),
-            ("key", "string", "its idempotency key"),
+            ("product", "string", true, "the product of the order"),
+            ("key", "string", true, "its idempotency key"),
         ],
         answers: &[
             Json {
@@ -279,9 +279,14 @@ const OPERATIONS: &[Operation] = &[
         summary: "Accepted and reversed orders in log order, at least once: come again with `next`",
         caller: Caller::ClientOnly,
         query: &[
-            ("after", "integer", "the offset of the last event that was handled; 0 at first"),
-            ("wait", "integer", "seconds to wait for something new, at most 30"),
-            ("limit", "integer", "most events, at most 1000"),
+            (
+                "after",
+                "integer",
+                false,
+                "the offset of the last event that was handled; 0 at first",
+            ),
+            ("wait", "integer", false, "seconds to wait for something new, at most 30"),
+            ("limit", "integer", false, "most events, at most 1000"),
         ],
         answers: &[
             Json {

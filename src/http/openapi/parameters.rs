@@ -24,9 +24,9 @@ pub fn of(operation: &Operation) -> Vec<Value> {
             "schema": header_schema(name),
         })
     });
-    let query = operation.query.iter().map(|(name, kind, description)| {
+    let query = operation.query.iter().map(|(name, kind, required, description)| {
         json!({
-            "name": name, "in": "query", "required": *kind == "product",
+            "name": name, "in": "query", "required": required,
             "description": description, "schema": query_schema(name, kind),
         })
     });

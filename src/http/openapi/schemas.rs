@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 use utoipa::PartialSchema;
 
-use crate::http::operator::console::{login, offenders, overview, recent, stores};
+use crate::http::operator::console::{history, login, offenders, overview, recent, stores};
 use crate::http::operator::incident::look::{analysis, offenders as found, orders as suspicious};
 use crate::http::operator::incident::{reverse, stop};
 use crate::http::operator::{
-    allows, approvals, blocks, changes, handlers, history, limits, privacy, products, rooms, tokens,
+    allows, approvals, blocks, changes, handlers, limits, privacy, products, rooms, tokens,
 };
 use crate::http::room::calls;
 use crate::http::{orders, products as public_products};
@@ -19,6 +19,21 @@ pub fn all() -> Map<String, Value> {
     let mut add = |name: &str, schema: Value| {
         all.insert(name.to_owned(), schema);
     };
+    add_sales(&mut add);
+    add_controls(&mut add);
+    add_measures(&mut add);
+    add_rooms(&mut add);
+    add_looks(&mut add);
+    add_persons(&mut add);
+    add_console(&mut add);
+    add_shown(&mut add);
+    add_bodies(&mut add);
+    add_answers(&mut add);
+    all
+}
+
+/// Sales and their orders, for operators.
+fn add_sales(add: &mut impl FnMut(&str, Value)) {
     add("Product", of::<products::Product>());
     add(
         "Products",
@@ -34,6 +49,10 @@ pub fn all() -> Map<String, Value> {
     add("Reverse", of::<handlers::Reverse>());
     add("Order", of::<handlers::Order>());
     add("Orders", of::<handlers::Orders>());
+}
+
+/// Live controls, tokens and approvals.
+fn add_controls(add: &mut impl FnMut(&str, Value)) {
     add("Target", of::<blocks::Target>());
     add("SetBlock", of::<blocks::SetBlock>());
     add("BlockView", of::<blocks::BlockView>());
@@ -60,12 +79,20 @@ pub fn all() -> Map<String, Value> {
     add("ApprovalList", of::<approvals::ApprovalList>());
     add("Approved", of::<approvals::Approved>());
     add("Rejected", of::<approvals::Rejected>());
+}
+
+/// What is done against an attack.
+fn add_measures(add: &mut impl FnMut(&str, Value)) {
     add("Which", of::<stop::Which>());
     add("Standing", of::<stop::Standing>());
     add("Stopped", of::<stop::Stopped>());
     add("Resumed", of::<stop::Resumed>());
     add("ReverseMany", of::<reverse::ReverseMany>());
     add("ReversedMany", of::<reverse::ReversedMany>());
+}
+
+/// Waiting rooms.
+fn add_rooms(add: &mut impl FnMut(&str, Value)) {
     add("AskTicket", of::<calls::AskTicket>());
     add("TicketGiven", of::<calls::TicketGiven>());
     add("RoomState", of::<calls::RoomState>());
@@ -75,6 +102,10 @@ pub fn all() -> Map<String, Value> {
     add("SwitchRoom", of::<rooms::SwitchRoom>());
     add("PublicValue", of::<rooms::PublicValue>());
     add("Draw", draw());
+}
+
+/// What is known of an attack.
+fn add_looks(add: &mut impl FnMut(&str, Value)) {
     add("Report", report());
     add("SuspiciousOrders", of::<suspicious::SuspiciousOrders>());
     add("SuspiciousOrder", of::<suspicious::SuspiciousOrder>());
@@ -84,6 +115,10 @@ pub fn all() -> Map<String, Value> {
     add("Analysis", of::<analysis::Analysis>());
     add("StepView", of::<analysis::StepView>());
     add("RuleView", of::<analysis::RuleView>());
+}
+
+/// What is kept of a person.
+fn add_persons(add: &mut impl FnMut(&str, Value)) {
     add("Person", of::<privacy::Person>());
     add("PersonExport", of::<privacy::PersonExport>());
     add("KeptOfPerson", of::<privacy::KeptOfPerson>());
@@ -94,6 +129,10 @@ pub fn all() -> Map<String, Value> {
     add("Elsewhere", of::<privacy::elsewhere::Elsewhere>());
     add("Erase", of::<privacy::erase::Erase>());
     add("ErasedPerson", of::<privacy::erase::ErasedPerson>());
+}
+
+/// The console.
+fn add_console(add: &mut impl FnMut(&str, Value)) {
     add("Login", of::<login::Login>());
     add("LoggedIn", of::<login::LoggedIn>());
     add("Overview", of::<overview::Overview>());
@@ -115,6 +154,10 @@ pub fn all() -> Map<String, Value> {
             },
         }),
     );
+}
+
+/// What is shown of sales, orders and the trail.
+fn add_shown(add: &mut impl FnMut(&str, Value)) {
     add("PublicProduct", of::<public_products::PublicProduct>());
     add("Event", of::<orders::Event>());
     add(
@@ -152,6 +195,10 @@ pub fn all() -> Map<String, Value> {
             },
         }),
     );
+}
+
+/// Bodies of the public calls.
+fn add_bodies(add: &mut impl FnMut(&str, Value)) {
     add(
         "OrderBody",
         strict(
@@ -183,6 +230,10 @@ pub fn all() -> Map<String, Value> {
         ),
     );
     add("CancelBody", strict(json!({ "restock": { "type": "boolean" } }), &["restock"]));
+}
+
+/// Answers of the public calls, and problems.
+fn add_answers(add: &mut impl FnMut(&str, Value)) {
     add(
         "OrderAnswer",
         json!({
@@ -248,7 +299,6 @@ pub fn all() -> Map<String, Value> {
         }),
     );
     add("Problem", problem());
-    all
 }
 
 /// RFC 9457, with `code`, `retry` and `error`.

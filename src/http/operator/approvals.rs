@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::Operator;
 use super::auth::Caller;
+use super::call::answer;
 use super::control::{any_operation, log_time_ms, say, word};
 use super::desk::write;
-use super::products::{Product, answer, described};
+use super::products::{Product, described};
 use crate::config::Approvals;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};

@@ -14,11 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::Operator;
 use super::approvals;
 use super::auth::Caller;
+use super::call::{answer, conflict, parse, parse_product, unknown_product};
 use super::control::required_operation;
 use super::desk::write;
-use super::products::{
-    Product, answer, check_quantity, conflict, described, parse, parse_product, unknown_product,
-};
+use super::products::{Product, check_quantity, described};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::sale::control::UnitsChange;

@@ -2,7 +2,8 @@
 //!
 //! - [`page`]: the files of the page and the headers that bind it;
 //! - [`login`], [`session`], [`origin`]: a cookie in the place of a bearer token, and whose calls it may carry;
-//! - [`live`]: server-sent events; [`overview`]: what they say; [`meter`]: rates and latencies;
+//! - [`live`]: server-sent events; [`overview`]: what they say; [`meter`]: rates and latencies; [`history`]: the
+//!   samples of the last hour;
 //! - [`stores`], [`peers`]: the health of stores, workers and nodes; [`recent`]: the operators' last actions;
 //!   [`offenders`]: who orders suspiciously much.
 //!
@@ -17,6 +18,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 
+pub mod history;
 pub mod live;
 pub mod login;
 pub mod meter;
@@ -29,7 +31,6 @@ pub mod recent;
 pub mod session;
 pub mod stores;
 
-use super::history::History;
 use super::{Operator, auth};
 
 /// What the console keeps. Nothing of it outlives the process.
@@ -55,7 +56,7 @@ pub struct Board {
     /// The last seconds.
     pub meter: meter::Meter,
     /// The last hour.
-    pub history: History,
+    pub history: history::History,
     /// Stores, workers, nodes.
     pub health: stores::Health,
     /// The top offenders; `None` if this node keeps no evidence.

@@ -5,8 +5,8 @@ use axum::http::HeaderMap;
 
 use super::Operator;
 use super::auth::Caller;
+use super::call::{invalid, missing_key, operation};
 use super::desk::write;
-use super::products::{invalid, missing_key, operation};
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::sale::control::{ALLOWS_MAX, APPROVALS_MAX, BLOCKS_MAX, REASON_BYTES_MAX, TOKENS_MAX};

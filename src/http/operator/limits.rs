@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Operator;
 use super::auth::Caller;
+use super::call::{answer, invalid, parse};
 use super::control::{check_reason, check_until, log_time_ms, required_operation, say, word};
-use super::products::{answer, invalid, parse};
 use crate::config;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};

@@ -18,11 +18,11 @@ use serde_json::json;
 use super::Operator;
 use super::auth::Caller;
 use super::blocks::BlockView;
+use super::call::{answer, invalid, parse};
 use super::control::log_time_ms;
-use super::products::{answer, invalid, parse};
 use super::trail;
 use crate::audit::Kind;
-use crate::config::Config;
+use crate::config::{Config, DEFAULT_NAME_SPACE};
 use crate::guard::clients::is_name_space;
 use crate::guard::jwt::hashed_user;
 use crate::http::code::Code;
@@ -40,8 +40,6 @@ use sealed::SealedCopies;
 
 /// Longest text that names a person, in bytes: a mail address has at most 254.
 const USER_BYTES_MAX: usize = 256;
-/// The name space of shops that configure none.
-const DEFAULT_NAME_SPACE: &str = "shop";
 
 /// The routes, all of which need the role admin.
 pub fn router() -> Router<Arc<Operator>> {
@@ -164,17 +162,14 @@ impl Known {
     }
 }
 
-/// The names under which a text may be known: name space and user id.
-fn names(
+/// The names under which a text may be known: name space and user id. None for a text that names nobody.
+pub(super) fn names(
     config: &Config,
     text: &str,
     name_space: Option<&str>,
-) -> Result<BTreeSet<(String, String)>, Coded> {
+) -> BTreeSet<(String, UserId)> {
     if text.is_empty() || text.len() > USER_BYTES_MAX {
-        return Err(invalid(&format!("userId must have 1 to {USER_BYTES_MAX} bytes")));
-    }
-    if name_space.is_some_and(|name| !is_name_space(name)) {
-        return Err(invalid("nameSpace must match ^[A-Za-z0-9._-]{1,64}$"));
+        return BTreeSet::new();
     }
     // A name space that is not configured any more may be named: its orders are still there.
     let configured = (config.clients.iter().map(|client| client.name_space.as_str()))
@@ -182,13 +177,29 @@ fn names(
         .chain([DEFAULT_NAME_SPACE]);
     let spaces = name_space.map_or_else(|| configured.collect(), |named| BTreeSet::from([named]));
     let mut names = BTreeSet::new();
-    if text.parse::<UserId>().is_ok() {
-        names.extend(spaces.iter().map(|space| ((*space).to_owned(), text.to_owned())));
+    if let Ok(user) = text.parse::<UserId>() {
+        names.extend(spaces.iter().map(|space| ((*space).to_owned(), user)));
     }
     let hashing = config.jwt.iter().filter(|issuer| issuer.hash_user);
     for issuer in hashing.filter(|issuer| spaces.contains(issuer.name_space.as_str())) {
-        names.insert((issuer.name_space.clone(), hashed_user(text)));
+        names.extend(hashed_user(text).parse().map(|user| (issuer.name_space.clone(), user)));
     }
+    names
+}
+
+/// The same of a call, whose fields are checked.
+fn names_of_call(
+    config: &Config,
+    text: &str,
+    name_space: Option<&str>,
+) -> Result<BTreeSet<(String, UserId)>, Coded> {
+    if text.is_empty() || text.len() > USER_BYTES_MAX {
+        return Err(invalid(&format!("userId must have 1 to {USER_BYTES_MAX} bytes")));
+    }
+    if name_space.is_some_and(|name| !is_name_space(name)) {
+        return Err(invalid("nameSpace must match ^[A-Za-z0-9._-]{1,64}$"));
+    }
+    let names = names(config, text, name_space);
     if names.is_empty() {
         return Err(invalid("userId is not one that an order can have: ^[a-z0-9-]{1,50}$"));
     }
@@ -207,8 +218,7 @@ async fn look(
         return Err(reply::problem_because(Code::LogBehind, detail));
     }
     let mut known = Vec::new();
-    for (name_space, user) in names(&shared.config, text, name_space)? {
-        let user: UserId = user.parse().map_err(|_| invalid("userId cannot be read"))?;
+    for (name_space, user) in names_of_call(&shared.config, text, name_space)? {
         let buyer = shared.identity.buyer(&name_space, &user);
         let orders = shared.ledger.orders_of(buyer).await.map_err(unread)?;
         let erased = shared.ledger.erased(buyer).await.map_err(unread)?;
@@ -337,15 +347,15 @@ mod tests {
     fn a_person_is_looked_for_under_every_name_that_the_shop_may_use() {
         let config = config(&(jwt("outlet", false) + &jwt("mail", true)));
         let found = |text: &str, space| {
-            let names = names(&config, text, space).unwrap();
+            let names = names(&config, text, space);
             names.into_iter().map(|(space, _)| space).collect::<Vec<_>>()
         };
         assert_eq!(found("alice", None), ["mail", "mail", "outlet", "shop"]);
         assert_eq!(found("alice", Some("outlet")), ["outlet"]);
         assert_eq!(found("alice", Some("a-former-one")), ["a-former-one"]);
         assert_eq!(found("alice@example.com", None), ["mail"]);
-        let hashed = names(&config, "alice@example.com", Some("mail")).unwrap();
-        assert_eq!(hashed.first().unwrap().1, hashed_user("alice@example.com"));
+        let hashed = names(&config, "alice@example.com", Some("mail"));
+        assert_eq!(hashed.first().unwrap().1.to_string(), hashed_user("alice@example.com"));
     }
 
     #[test]
@@ -353,12 +363,12 @@ mod tests {
         let config = Config::default();
         let long = "zq".repeat(200);
         for text in ["", "ZQ MARK", "alice@example.com", &long] {
-            let refused = names(&config, text, None).unwrap_err();
+            let refused = names_of_call(&config, text, None).unwrap_err();
             let text = format!("{:?}", refused.reply);
             assert!(
                 !text.contains("ZQ") && !text.contains("example.com") && !text.contains("zqzq")
             );
         }
-        assert!(names(&config, "alice", Some("a b")).is_err());
+        assert!(names_of_call(&config, "alice", Some("a b")).is_err());
     }
 }

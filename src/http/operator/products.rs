@@ -6,19 +6,21 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Operator;
 use super::approvals;
 use super::auth::Caller;
+use super::call::{
+    TIME_MS_MAX, answer, conflict, invalid, missing_key, operation, parse, parse_product,
+    unknown_product,
+};
 use super::desk::write;
-use super::incident::look::parameters::TIME_MS_MAX;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::sale::control::UnitsChange;
 use crate::sale::record::RULES_VERSION;
-use crate::sale::{CapacityTarget, Ignored, OperationId, Outcome, ProductId, Record, SaleOpened};
+use crate::sale::{CapacityTarget, Ignored, Outcome, ProductId, Record, SaleOpened};
 
 /// Most units of one product.
 pub const QUANTITY_MAX: u32 = 1_000_000_000;
@@ -104,7 +106,7 @@ pub async fn show(State(operator): State<Arc<Operator>>, Path(id): Path<String>)
     let product = id.parse().ok().and_then(|id| describe(&operator, &id));
     match product {
         Some(product) => reply::json_value(Code::Ok, &product),
-        None => reply::problem_because(Code::UnknownProduct, "there is no product of this id"),
+        None => unknown_product(),
     }
 }
 
@@ -197,10 +199,6 @@ pub async fn create(
     .await
 }
 
-pub(super) async fn answer(result: impl Future<Output = Result<Coded, Coded>>) -> Coded {
-    result.await.unwrap_or_else(|refusal| refusal)
-}
-
 fn new_sale(operator: &Operator, quantity: u32) -> SaleOpened {
     let defaults = &operator.shared.config.orders;
     SaleOpened {
@@ -239,57 +237,6 @@ pub(super) fn check_quantity(quantity: u32) -> Result<(), Coded> {
         return Err(invalid(&format!("quantity must be at most {QUANTITY_MAX}")));
     }
     Ok(())
-}
-
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Coded> {
-    serde_json::from_slice(body).map_err(|error| invalid(without_echo(&error.to_string())))
-}
-
-/// What serde says of a fault, without what was sent: it repeats that before its last "expected".
-pub(super) fn without_echo(message: &str) -> &str {
-    message.rfind(", expected ").map_or(message, |at| &message[at + 2..])
-}
-
-pub(super) fn parse_product(id: &str) -> Result<ProductId, Coded> {
-    id.parse().map_err(|why| invalid(&format!("productId {why}")))
-}
-
-pub(super) fn invalid(detail: &str) -> Coded {
-    reply::problem_because(Code::InvalidRequest, detail)
-}
-
-pub(super) fn missing_key(detail: &str) -> Coded {
-    reply::problem_because(Code::MissingIdempotencyKey, detail)
-}
-
-pub(super) fn unknown_product() -> Coded {
-    reply::problem_because(Code::UnknownProduct, "there is no product of this id")
-}
-
-pub(super) fn conflict(outcome: Outcome) -> Coded {
-    let detail = match outcome {
-        Outcome::Ignored(Ignored::AlreadyOpened) => {
-            "this product has been opened before; a product id is never used again"
-        }
-        Outcome::Ignored(Ignored::Archived) => "this product is archived",
-        _ => "the record had no effect",
-    };
-    reply::problem_because(Code::Conflict, detail)
-}
-
-/// The operation id from `Idempotency-Key` or `x-idempotency-key`, quotes stripped.
-pub(super) fn operation(headers: &HeaderMap) -> Result<Option<OperationId>, Coded> {
-    let mut values =
-        headers.get_all("idempotency-key").iter().chain(headers.get_all("x-idempotency-key"));
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(missing_key("send one Idempotency-Key"));
-    }
-    let value = value.to_str().unwrap_or_default();
-    let text = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
-    text.parse().map(Some).map_err(|why| missing_key(&format!("the Idempotency-Key {why}")))
 }
 
 pub(super) fn described(operator: &Operator, product: &ProductId) -> Result<Product, Coded> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 
 use super::Operator;
+use super::call::unknown_product;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::receipt::proof::{Facts, Statement};
@@ -18,11 +19,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// `GET /admin/products/{id}/proof`: signed, how many were sold of how many, without naming anyone.
 pub async fn show(State(operator): State<Arc<Operator>>, Path(id): Path<String>) -> Coded {
-    let Ok(product) = id.parse::<ProductId>() else { return unknown() };
+    let Ok(product) = id.parse::<ProductId>() else { return unknown_product() };
     for _ in 0..LOOKS_MAX {
         match look(&operator, &product) {
             Look::Facts(facts) => return signed(&operator, facts).await,
-            Look::Unknown => return unknown(),
+            Look::Unknown => return unknown_product(),
             Look::PutAway => {
                 let detail =
                     "an archived sale's orders are in the ledger alone; ask for the proof before";
@@ -72,8 +73,4 @@ async fn signed(operator: &Arc<Operator>, facts: Facts) -> Coded {
     statement
         .await
         .unwrap_or_else(|_| reply::problem_because(Code::Internal, "the proof was not made"))
-}
-
-fn unknown() -> Coded {
-    reply::problem_because(Code::UnknownProduct, "there is no product of this id")
 }

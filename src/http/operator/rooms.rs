@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Operator;
 use super::auth::Caller;
-use super::products::{answer, invalid, parse, parse_product, unknown_product};
+use super::call::{answer, invalid, parse, parse_product, unknown_product};
 use super::trail;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
@@ -83,7 +83,7 @@ pub async fn switch(
             return Err(reply::problem_because(Code::Conflict, detail));
         }
         note(&operator, &caller, &product, json!({ "active": active })).await?;
-        operator.shared.room.rooms.doors().set(product, active);
+        operator.shared.room.lobby.doors().set(product, active);
         tracing::info!(operator = %caller.name, %product, active, "waiting room switched");
         Ok(reply::json_value(Code::Ok, &view(&operator, &product)))
     })
@@ -107,7 +107,7 @@ pub async fn public_value(
             return Err(invalid(&what));
         }
         note(&operator, &caller, &product, json!({ "public_value": value })).await?;
-        let rooms = &operator.shared.room.rooms;
+        let rooms = &operator.shared.room.lobby;
         let given = rooms.set_public_value(&product, value).await;
         given.map_err(|why| match why {
             NotGiven::NotTaken(why) => reply::problem_because(Code::Conflict, &why.to_string()),
@@ -132,17 +132,17 @@ async fn note(
     product: &ProductId,
     change: Value,
 ) -> Result<(), Coded> {
-    let before = json!({ "active": operator.shared.room.rooms.doors().has_room(product) });
+    let before = json!({ "active": operator.shared.room.lobby.doors().has_room(product) });
     trail::intend_room(operator, caller.name, product, change, before).await
 }
 
 fn view(operator: &Operator, product: &ProductId) -> Room {
     let service = &operator.shared.room;
     let sale = room::sale(&operator.shared, product);
-    let view = service.rooms.view(product, sale.is_some_and(|sale| sale.supply.opened));
+    let view = service.lobby.view(product, sale.is_some_and(|sale| sale.supply.opened));
     Room {
         product_id: product.to_string(),
-        active: service.rooms.doors().has_room(product),
+        active: service.lobby.doors().has_room(product),
         phase: view.phase,
         head: view.head,
         places: view.places,

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Operator;
+use super::call::without_echo;
 use super::desk::NoOutcome;
-use super::products::without_echo;
 use crate::audit::read::{self, Wanted};
 use crate::audit::{Kind, NotRecorded, Noted, RefusalKind};
 use crate::http::code::Code;

@@ -8,14 +8,15 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Sale, anyone, product};
+use super::{Sale, product};
 use crate::audit::RefusalKind;
 use crate::guard::room::Shopper;
 use crate::guard::{Refusal, Refused};
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
+use crate::http::refused::{self, anyone};
 use crate::http::reply::{self, Coded};
-use crate::http::{refused, trail};
+use crate::http::trail;
 use crate::lobby::{NotEntered, Unavailable};
 use crate::room::draw::{Draw, Proof};
 use crate::room::rooms::Seen;
@@ -136,7 +137,7 @@ pub async fn ticket(thread: &PublicThread, received: &Received<'_>) -> Coded {
         let form =
             r#"the body must be {"productId": "…"}, with "ticket" for one whose place is over"#;
         let AskTicket { product_id, ticket } = body(received, form)?;
-        let had = ticket.and_then(|text| thread.shared.room.rooms.key().verify(&text));
+        let had = ticket.and_then(|text| thread.shared.room.lobby.key().verify(&text));
         Ok((shopper, product(thread, &product_id)?, had))
     });
     let (shopper, (product, sale), had) = match asked {
@@ -148,9 +149,9 @@ pub async fn ticket(thread: &PublicThread, received: &Received<'_>) -> Coded {
         Err(refusal) => return refusal,
     };
     let room = &thread.shared.room;
-    let draw = room.rooms.draw(&ticket.product);
+    let draw = room.lobby.draw(&ticket.product);
     let given = TicketGiven {
-        ticket: room.rooms.key().issue(&ticket),
+        ticket: room.lobby.key().issue(&ticket),
         product_id: ticket.product.to_string(),
         number: ticket.number,
         issued_at: ticket.issued_ms,
@@ -171,7 +172,7 @@ pub(super) async fn enter(
     sale: Sale,
     had: Option<Ticket>,
 ) -> Result<Ticket, Coded> {
-    let (rooms, now_ms) = (&thread.shared.room.rooms, thread.shared.log_time().likely_ms);
+    let (rooms, now_ms) = (&thread.shared.room.lobby, thread.shared.log_time().likely_ms);
     let own = |ticket: &Ticket| {
         let of_pass = ticket.buyer == shopper.buyer && ticket.pass_id == shopper.pass_id.0;
         of_pass && ticket.product == product
@@ -207,7 +208,7 @@ pub(super) async fn of_shopper(
     product: &crate::sale::ProductId,
     shopper: &Shopper,
 ) -> Result<Option<Ticket>, Coded> {
-    let (rooms, gate) = (&thread.shared.room.rooms, thread.node.gate());
+    let (rooms, gate) = (&thread.shared.room.lobby, thread.node.gate());
     let found = rooms.of_buyer(gate, product, &shopper.buyer, shopper.pass_id.0).await;
     found.map_err(|_| unavailable(thread))
 }
@@ -215,7 +216,7 @@ pub(super) async fn of_shopper(
 /// How it stands with a ticket, whose holder is heard of by it.
 pub(super) async fn poll(thread: &PublicThread, ticket: &Ticket) -> Result<Seen, Coded> {
     let now_ms = thread.shared.log_time().likely_ms;
-    let seen = thread.shared.room.rooms.poll(thread.node.gate(), ticket, now_ms).await;
+    let seen = thread.shared.room.lobby.poll(thread.node.gate(), ticket, now_ms).await;
     seen.map_err(|_| unavailable(thread))
 }
 
@@ -231,7 +232,7 @@ fn is_live(standing: Standing) -> bool {
 /// `GET /waiting-room/state`: how the room stands, and the ticket in `x-queue-ticket`, which is a sign of life.
 pub async fn state(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let shown = received.headers().get(&X_QUEUE_TICKET);
-    let key = thread.shared.room.rooms.key();
+    let key = thread.shared.room.lobby.key();
     let ticket = shown.map(|text| text.to_str().ok().and_then(|text| key.verify(text)));
     let buyer = ticket.flatten().map(|ticket| ticket.buyer);
     let guard = &thread.shared.guard;
@@ -268,7 +269,7 @@ fn room_state(
     seen: Option<Seen>,
 ) -> RoomState {
     let room = &thread.shared.room;
-    let view = room.rooms.view(product, sale.supply.opened);
+    let view = room.lobby.view(product, sale.supply.opened);
     let (place, ahead, admitted_until) = match seen.map(|seen| seen.standing) {
         Some(Standing::Waiting { place, ahead }) => (Some(place), Some(ahead), None),
         Some(Standing::Admitted { until_ms }) => (None, None, Some(until_ms)),
@@ -314,7 +315,7 @@ pub async fn admission(thread: &PublicThread, received: &Received<'_>) -> Coded 
         Ok(asked) => asked,
         Err(refusal) => return refusal,
     };
-    let rooms = &thread.shared.room.rooms;
+    let rooms = &thread.shared.room.lobby;
     let Some(ticket) = rooms.key().verify(&text) else {
         return bad_ticket(thread, received, "forged");
     };
@@ -371,7 +372,7 @@ pub fn draw(thread: &PublicThread, received: &Received<'_>) -> Coded {
         .and_then(|query| Ok((product(thread, &query.product)?.0, query.number)));
     match asked {
         Ok((product, number)) => {
-            let rooms = &thread.shared.room.rooms;
+            let rooms = &thread.shared.room.lobby;
             match number.map_or(Ok(None), |number| rooms.proof(&product, number)) {
                 Ok(proof) => {
                     reply::json_value(Code::Ok, &DrawShown { draw: rooms.draw(&product), proof })
@@ -390,7 +391,7 @@ pub fn entrants(thread: &PublicThread, received: &Received<'_>) -> Coded {
         .and_then(|query| product(thread, &query.product));
     match asked {
         Ok((product, _)) => {
-            let Ok(leaves) = thread.shared.room.rooms.entrants(&product) else { return no_list() };
+            let Ok(leaves) = thread.shared.room.lobby.entrants(&product) else { return no_list() };
             let mut text = String::with_capacity(leaves.len() * 65);
             for leaf in leaves {
                 text.push_str(&hex::encode(leaf));
@@ -456,7 +457,7 @@ pub(super) fn frame(
         wait_seconds: Option<u64>,
     }
     let sale = super::sale(shared, product)?;
-    let view = shared.room.rooms.view(product, sale.supply.opened);
+    let view = shared.room.lobby.view(product, sale.supply.opened);
     let frame = Frame {
         phase: view.phase,
         stock: sale.stock,

@@ -2,7 +2,7 @@
 //!
 //! Bounded: so many streams in all and of one address, so that nobody shuts the others out; whoever gets none asks
 //! `GET /waiting-room/state` from time to time instead. A viewer who does not read misses frames, each of which is
-//! whole, and after [`MISSED_MAX`] of them is let go. A frame is sent again after [`BEAT_MS`] without a change: that
+//! whole, and after [`events::MISSED_MAX`] of them is let go. A frame is sent again after [`BEAT_MS`] without a change: that
 //! is the heartbeat. Whoever comes back with the `Last-Event-ID` of the last frame has missed nothing and gets no
 //! other.
 
@@ -11,33 +11,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use http::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::HeaderName;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
-use super::{anyone, calls, product};
+use super::{calls, product};
 use crate::http::code::Code;
+use crate::http::events::{self, Viewer};
 use crate::http::public::{PublicThread, Received};
-use crate::http::reply::{self, Coded, Frames, Kept, Payload};
+use crate::http::refused::anyone;
+use crate::http::reply::{self, Coded, Frames, Kept};
 use crate::http::server::prefix;
 use crate::http::shared::Shared;
 use crate::sale::ProductId;
 
 /// Frames that wait for a viewer who is slow.
 const WAITING_MAX: usize = 2;
-/// Frames that a viewer may miss one after the other.
-const MISSED_MAX: u32 = 30;
-/// How soon a browser comes back, in milliseconds.
-const RETRY_MS: u64 = 2_000;
 /// After how long a frame is sent again, in milliseconds.
 const BEAT_MS: u64 = 10_000;
 /// When who found no place may ask for a stream again, in microseconds.
 const FULL_RETRY_US: u64 = 30_000_000;
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Who looks at which product.
 #[derive(Debug)]
@@ -68,12 +63,6 @@ struct Frame {
     data: Bytes,
     event: Bytes,
     at_ms: u64,
-}
-
-#[derive(Debug)]
-struct Viewer {
-    frames: mpsc::Sender<Bytes>,
-    missed: u32,
 }
 
 /// One stream's place among those of its address.
@@ -129,19 +118,18 @@ impl Hub {
         if viewers.closed || full {
             return None;
         }
-        let (frames, receiver) = mpsc::channel(WAITING_MAX);
         let audience = viewers.products.entry(product).or_default();
         if audience.frame.is_none() {
             audience.frame = now();
         }
-        let mut first = format!("retry: {RETRY_MS}\n\n").into_bytes();
+        let mut first = events::retry();
         if let Some(frame) = &audience.frame
             && seen != Some(&frame.at_ms.to_string())
         {
             first.extend_from_slice(&frame.event);
         }
-        frames.try_send(first.into()).ok()?;
-        audience.all.push(Viewer { frames, missed: 0 });
+        let (viewer, receiver) = Viewer::new(WAITING_MAX, first.into())?;
+        audience.all.push(viewer);
         viewers.count += 1;
         *viewers.addresses.entry(address).or_default() += 1;
         Some(Frames(receiver, Box::new(Seat { viewers: self.viewers.clone(), address })))
@@ -166,23 +154,14 @@ impl Audience {
             return;
         }
         let frame = event(data, now_ms);
-        self.all.retain_mut(|viewer| {
-            match viewer.frames.try_send(frame.event.clone()) {
-                Ok(()) => viewer.missed = 0,
-                Err(mpsc::error::TrySendError::Closed(_)) => return false,
-                Err(mpsc::error::TrySendError::Full(_)) => viewer.missed += 1,
-            }
-            viewer.missed <= MISSED_MAX
-        });
+        self.all.retain_mut(|viewer| viewer.send(&frame.event));
         self.frame = Some(frame);
     }
 }
 
-/// One event. JSON has no line feeds, so whatever is in it cannot end the event. Its id is when it was made.
+/// A frame, whose event has for its id when it was made.
 fn event(data: Bytes, now_ms: u64) -> Frame {
-    let mut event = format!("event: room\nid: {now_ms}\ndata: ").into_bytes();
-    event.extend_from_slice(&data);
-    event.extend_from_slice(b"\n\n");
+    let event = events::event("room", Some(now_ms), &data);
     Frame { data, event: event.into(), at_ms: now_ms }
 }
 
@@ -232,12 +211,7 @@ pub fn stream(thread: &PublicThread, received: &Received<'_>) -> Coded {
         );
         return problem.retry_after_us(FULL_RETRY_US);
     };
-    let reply = Response::new(Payload::Events(frames));
-    Coded { code: Code::Ok, reply }
-        .with(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
-        .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
-        // A proxy is not to wait for more.
-        .with(X_ACCEL_BUFFERING.clone(), HeaderValue::from_static("no"))
+    events::stream(frames)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 //! not say that the form is another site's. The order's key follows from the ticket, so a button that is pressed
 //! twice orders once.
 
-use http::HeaderMap;
-use http::header::{CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN, SET_COOKIE};
+use http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -20,7 +20,7 @@ use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
 use crate::http::sighting::Watch;
-use crate::http::{challenge, orders, refused};
+use crate::http::{challenge, orders, origin, refused};
 use crate::place_order::{Answer, Attempt, place_order};
 use crate::room::rooms::Seen;
 use crate::room::{Standing, Ticket};
@@ -60,7 +60,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whose cookie this is; `None` for one that is not good any more.
-pub(super) fn shopper(
+fn shopper(
     thread: &PublicThread,
     received: &Received<'_>,
     pass: &str,
@@ -73,18 +73,37 @@ pub(super) fn shopper(
     }
 }
 
+/// The same of a call that may come without a pass: then it is anybody's, and passes checks 2 and 3.
+pub(super) fn shopper_or_anyone(
+    thread: &PublicThread,
+    received: &Received<'_>,
+    pass: Option<&str>,
+) -> Result<Option<Shopper>, Coded> {
+    match pass {
+        Some(pass) => shopper(thread, received, pass),
+        None => refused::anyone(thread, received).map(|()| None),
+    }
+}
+
+/// This answer to anybody who passes checks 2 and 3.
+fn unless_refused(thread: &PublicThread, received: &Received<'_>, answer: Coded) -> Coded {
+    refused::anyone(thread, received).map_or_else(|refusal| refusal, |()| answer)
+}
+
 /// `POST /waiting-room/enter` with the fields `product`, `pass` and `lang`: takes a place and remembers the pass as a
 /// cookie. Without `pass`, which then is the cookie's, it is this page's own form alone.
 pub async fn enter(thread: &PublicThread, received: &Received<'_>) -> Coded {
-    let Some(fields) = fields::<Enter>(received) else { return no_form() };
+    let Some(fields) = fields::<Enter>(received) else {
+        return unless_refused(thread, received, no_form());
+    };
     let pass = match &fields.pass {
         Some(pass) => Some(pass.as_str()),
-        None if is_own(received.headers()) => cookie(received.headers()),
-        None => return not_own(),
+        None if is_own(thread, received) => cookie(received.headers()),
+        None => return unless_refused(thread, received, not_own()),
     };
     let pass = pass.filter(|pass| pass.len() <= pass::PASS_BYTES_MAX);
-    let shopper = match pass.map(|pass| shopper(thread, received, pass)).transpose() {
-        Ok(shopper) => shopper.flatten(),
+    let shopper = match shopper_or_anyone(thread, received, pass) {
+        Ok(shopper) => shopper,
         Err(refusal) => return refusal,
     };
     let viewer = match viewer(thread, received, &fields.product, fields.lang.as_deref()) {
@@ -152,7 +171,7 @@ fn card_of(
     seen: Option<Seen>,
 ) -> Card {
     let Viewer { product, sale, texts, .. } = viewer;
-    let (rooms, now_ms) = (&thread.shared.room.rooms, thread.shared.log_time().likely_ms);
+    let (rooms, now_ms) = (&thread.shared.room.lobby, thread.shared.log_time().likely_ms);
     let of = |about| Card {
         about,
         ticket: ticket.map(|ticket| ticket.number),
@@ -212,14 +231,15 @@ fn card_of(
 
 /// `POST /waiting-room/buy` with the fields `product`, `token` and `lang`: an order that spends the admission.
 pub async fn buy(thread: &PublicThread, received: &Received<'_>) -> Coded {
-    let Some(fields) = fields::<Buy>(received) else { return no_form() };
-    if !is_own(received.headers()) {
-        return not_own();
+    let Some(fields) = fields::<Buy>(received) else {
+        return unless_refused(thread, received, no_form());
+    };
+    if !is_own(thread, received) {
+        return unless_refused(thread, received, not_own());
     }
-    let shopper = match cookie(received.headers()).map(|pass| shopper(thread, received, pass)) {
-        Some(Err(refusal)) => return refusal,
-        Some(Ok(shopper)) => shopper,
-        None => None,
+    let shopper = match shopper_or_anyone(thread, received, cookie(received.headers())) {
+        Ok(shopper) => shopper,
+        Err(refusal) => return refusal,
     };
     let viewer = match viewer(thread, received, &fields.product, fields.lang.as_deref()) {
         Ok(viewer) => viewer,
@@ -229,7 +249,7 @@ pub async fn buy(thread: &PublicThread, received: &Received<'_>) -> Coded {
         let card = Card { kind: "over", about: "session", ..Card::default() };
         return render(thread, Code::Unauthorized, &viewer, "form", &card);
     };
-    let rooms = &thread.shared.room.rooms;
+    let rooms = &thread.shared.room.lobby;
     let ticket = match calls::of_shopper(thread, &viewer.product, &shopper).await {
         Ok(ticket) => ticket,
         Err(away) => return away,
@@ -279,13 +299,7 @@ async fn order(
         watch.answered(asked.code);
         return shown(thread, received, viewer, asked);
     }
-    let attempt = Attempt {
-        product: order.product,
-        buyer: order.buyer,
-        user: order.user,
-        order_id: order.order_id,
-        origin: order.origin,
-    };
+    let attempt = Attempt::from(&order);
     let answer = place_order(&thread.node, &attempt).await;
     super::settled(thread, &attempt, &answer).await;
     let (code, card) = outcome(thread, viewer, shopper, ticket, order.order_id, &answer).await;
@@ -354,7 +368,7 @@ fn order_of(thread: &PublicThread, shopper: &Shopper, ticket: &Ticket) -> Option
 }
 
 fn key_of(thread: &PublicThread, ticket: &Ticket) -> Option<IdempotencyKey> {
-    let token = thread.shared.room.rooms.key().form_token(ticket);
+    let token = thread.shared.room.lobby.key().form_token(ticket);
     token.get(..KEY_DIGITS)?.parse().ok()
 }
 
@@ -390,14 +404,15 @@ pub fn is_form(headers: &HeaderMap, body: &[u8]) -> bool {
 
 /// Whether the browser does not say that the form is another site's. One that says nothing is old: the cookie's
 /// `SameSite` and the form's token are left.
-fn is_own(headers: &HeaderMap) -> bool {
+fn is_own(thread: &PublicThread, received: &Received<'_>) -> bool {
+    let tls = thread.shared.config.http.tls_cert_file.is_some();
+    is_of_page(received.uri(), received.headers(), tls)
+}
+
+fn is_of_page(uri: &Uri, headers: &HeaderMap, tls: bool) -> bool {
     let site = headers.get(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin");
-    let origin = headers.get(ORIGIN).is_none_or(|origin| {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-        host.is_none() || origin.is_some_and(|(_, origin)| Some(origin) == host)
-    });
-    site && origin
+    let host = origin::host(uri, headers);
+    site && headers.get(ORIGIN).is_none_or(|from| origin::is_own(from.as_bytes(), host, tls))
 }
 
 fn no_form() -> Coded {
@@ -437,7 +452,10 @@ mod tests {
 
     #[test]
     fn a_form_of_another_site_is_not_our_own() {
-        let own = |lines: &[_]| is_own(&headers(lines));
+        let called = |uri: &'static str, lines: &[_]| {
+            is_of_page(&Uri::from_static(uri), &headers(lines), true)
+        };
+        let own = |lines: &[_]| called("/waiting-room/buy", lines);
         assert!(own(&[]));
         assert!(own(&[
             ("sec-fetch-site", "same-origin"),
@@ -448,5 +466,9 @@ mod tests {
         assert!(!own(&[("sec-fetch-site", "same-site")]));
         assert!(!own(&[("origin", "https://evil.example"), ("host", "gate.example")]));
         assert!(!own(&[("origin", "null"), ("host", "gate.example")]));
+        assert!(!own(&[("origin", "https://evil.example")]), "nobody says which host was called");
+        // HTTP/2 says the host beside the path, not in a header.
+        let http2 = |origin| called("https://gate.example/waiting-room/buy", &[("origin", origin)]);
+        assert!(http2("https://gate.example") && !http2("https://evil.example"));
     }
 }

@@ -14,11 +14,11 @@ use serde::Deserialize;
 
 use super::form;
 use super::look::{File, Texts};
-use super::{Sale, anyone, product};
+use super::{Sale, product};
+use crate::escape::markup as escape;
 use crate::http::code::Code;
 use crate::http::public::{PublicThread, Received};
 use crate::http::reply::{self, Coded};
-use crate::incident::escape::markup as escape;
 use crate::sale::ProductId;
 
 const TEMPLATE: &str = include_str!("assets/room.html");
@@ -79,11 +79,8 @@ pub async fn show(thread: &PublicThread, received: &Received<'_>) -> Coded {
     let query: PageQuery = serde_urlencoded::from_str(received.query()).unwrap_or_default();
     let (language, texts) = language(thread, received, query.lang.as_deref());
     let cookie = form::cookie(received.headers());
-    let shopper = match cookie.filter(|_| query.mode.as_deref() != Some("script")) {
-        Some(pass) => form::shopper(thread, received, pass),
-        None => anyone(thread, received).map(|()| None),
-    };
-    let shopper = match shopper {
+    let pass = cookie.filter(|_| query.mode.as_deref() != Some("script"));
+    let shopper = match form::shopper_or_anyone(thread, received, pass) {
         Ok(shopper) => shopper,
         Err(refusal) => return refusal,
     };

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::incident::escape;
+use crate::escape;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 250.0;

@@ -31,6 +31,32 @@ fn a_shopper_buys_with_a_pass_and_sees_the_own_order_alone() {
 }
 
 #[test]
+fn what_somebody_known_is_answered_says_how_much_of_their_rate_is_left() {
+    let gate = Gate::start("");
+    gate.init("phone", 5);
+    let alice = session(&gate, "alice");
+    let bought = gate.signed(&alice, Draft::order("phone", "alice", "key-1"));
+    let order = format!("/orders/{}", bought.member("orderId"));
+    let opens = || Draft::new("POST", "/session", r#"{"userId":"bob"}"#);
+    let cancels = Draft::new("POST", &format!("{order}/cancel"), r#"{"restock":true}"#);
+    for (who, draft, status, policy) in [
+        (&shop(), opens(), 200, "client"),
+        (&alice, Draft::new("GET", &order, ""), 200, "buyer"),
+        (&alice, Draft::new("GET", "/orders/none", ""), 404, "buyer"),
+        (&warehouse(), Draft::new("GET", "/orders?limit=5", ""), 200, "client"),
+        (&alice, Draft::new("GET", "/orders?limit=5", ""), 403, "buyer"),
+        (&warehouse(), cancels, 200, "client"),
+    ] {
+        let target = draft.target.clone();
+        let answer = gate.signed(who, draft);
+        assert_eq!(answer.status, status, "{target}: {}", answer.text());
+        let rate = answer.header("ratelimit").unwrap_or_default();
+        assert!(rate.starts_with(&format!("\"{policy}\";r=")), "{target}: {rate}");
+        assert!(answer.header("ratelimit-policy").is_some(), "{target}");
+    }
+}
+
+#[test]
 fn a_product_shows_its_status_and_not_its_stock() {
     let gate = Gate::start("");
     let status = |id: &str| gate.send(&Draft::new("GET", &format!("/products/{id}"), ""));

@@ -1,11 +1,13 @@
 //! TLS: HTTP/1.1 and HTTP/2 by ALPN, and nothing in clear on a listener that speaks TLS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,13 +21,18 @@ struct Certificate {
 }
 
 fn certificate() -> Certificate {
+    certificate_and("")
+}
+
+/// With further lines of `[http]`.
+fn certificate_and(http: &str) -> Certificate {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     let pair = format!("tls_cert_file = {cert:?}\ntls_key_file = {key:?}\n");
-    let config = format!("[http]\nhttp2_streams_max = 8\n{pair}[admin]\n{pair}");
+    let config = format!("[http]\nhttp2_streams_max = 8\n{http}{pair}[admin]\n{pair}");
     Certificate { config, der: made.cert.der().clone(), _dir: dir }
 }
 
@@ -142,4 +149,74 @@ fn the_operators_listener_asks_for_a_certificate_of_its_authority() {
     // The public listener asks nobody for one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { connect(gate.server.public, &certificate, b"h2").await });
+}
+
+const DEADLINES: &str = "header_timeout_ms = 500\nidle_timeout_ms = 2500\n";
+
+#[test]
+fn an_idle_connection_of_http2_has_the_time_of_an_idle_one_whatever_its_client_sends_beside_requests()
+ {
+    let certificate = certificate_and(DEADLINES);
+    let gate = Gate::start(&certificate.config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = connect(gate.server.public, &certificate, b"h2").await;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(Duration::from_millis(100))
+                .keep_alive_while_idle(true)
+                .handshake(TokioIo::new(stream))
+                .await
+                .unwrap();
+        let connection = tokio::spawn(connection);
+        assert_eq!(sender.send_request(get("/livez")).await.unwrap().status(), 200);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(sender.send_request(get("/livez")).await.unwrap().status(), 200);
+        let ended = tokio::time::timeout(Duration::from_secs(20), connection).await;
+        assert!(ended.is_ok(), "pings do not keep a connection that nobody uses");
+    });
+}
+
+#[test]
+fn headers_of_http2_that_trickle_in_end_with_the_time_of_an_idle_connection() {
+    let certificate = certificate_and(DEADLINES);
+    let gate = Gate::start(&certificate.config);
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let head = [0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream];
+        [&head[..], payload].concat()
+    };
+    let (headers, continuation, settings) = (1, 9, 4);
+    let (end_stream, end_headers) = (1, 4);
+    // GET, https, and path and host as literals (RFC 7541).
+    let block = b"\x82\x87\x04\x06/livez\x01\x09localhost";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut stream = connect(gate.server.public, &certificate, b"h2").await;
+        let mut begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        begin.extend(frame(settings, 0, 0, b""));
+        begin.extend(frame(headers, end_stream | end_headers, 1, block));
+        begin.extend(frame(settings, 1, 0, b""));
+        stream.write_all(&begin).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let began = std::time::Instant::now();
+        stream.write_all(&frame(headers, end_stream, 3, &block[..1])).await.unwrap();
+        // The others are of no length: a block is as slow as its sender likes.
+        let (mut reads, mut writes) = tokio::io::split(stream);
+        let ended = tokio::spawn(async move {
+            let mut buffer = [0; 1_024];
+            let mut read = 0;
+            while let Ok(bytes @ 1..) = reads.read(&mut buffer).await {
+                read += bytes;
+            }
+            read
+        });
+        while !ended.is_finished() {
+            assert!(began.elapsed() < Duration::from_secs(20), "it is cut");
+            let _ = writes.write_all(&frame(continuation, 0, 3, b"")).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert!(ended.await.unwrap() > 0, "the first request was answered");
+        assert!(began.elapsed() > Duration::from_millis(1_000), "by its time, not by a fault");
+    });
 }

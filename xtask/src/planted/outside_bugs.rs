@@ -142,7 +142,7 @@ pub const OUTSIDE_BUGS: &[(Bug, &str)] = &[
         Bug {
             name: "the room's form may be another site's",
             file: FORM,
-            find: "    if !is_own(received.headers()) {\n        return not_own();\n    }\n",
+            find: "    if !is_own(thread, received) {\n        return unless_refused(thread, received, not_own());\n    }\n",
             replace: "",
         },
         BY_FORM,

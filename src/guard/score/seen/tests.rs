@@ -15,7 +15,8 @@ fn buyer(n: u64) -> BuyerRef {
 
 fn sender(address: u64, fingerprint: u64, user: u64) -> Sender {
     let tag = |n| (n > 0).then(|| mixed(n));
-    Sender { address: tag(address), fingerprint: tag(fingerprint), buyer: buyer(user) }
+    let place = Place { address: tag(address), fingerprint: tag(fingerprint) };
+    Sender { place, buyer: buyer(user) }
 }
 
 #[test]
@@ -99,31 +100,31 @@ fn a_retry_with_the_same_key_says_nothing_of_the_rhythm() {
 #[test]
 fn failures_and_early_orders_are_counted_up_to_what_fits() {
     let seen = Seen::new(1_000);
-    let (place, who) = (sender(1, 1, 1), buyer(1));
+    let (sender, who) = (sender(1, 1, 1), buyer(1));
     for _ in 0..100 {
-        seen.failure_of_place(place.address, place.fingerprint, T0_US);
+        seen.failure_of_place(sender.place, T0_US);
         seen.failure_of_user(&who, T0_US);
         seen.early(&who, T0_US);
     }
-    let counts = seen.look(&place, T0_US);
+    let counts = seen.look(&sender, T0_US);
     assert_eq!((counts.failures_from_address, counts.failures_on_fingerprint), (63, 63));
     assert_eq!(counts.failures_of_user, 15);
     assert_eq!(counts.early_orders, 7);
     assert_eq!((counts.users_on_address, counts.fingerprints_of_user), (0, 0));
     // Failures of a place alone are forgotten sooner; a user's go with the user.
-    let later = seen.look(&place, T0_US + FAILED_WINDOW_US);
+    let later = seen.look(&sender, T0_US + FAILED_WINDOW_US);
     assert_eq!((later.failures_from_address, later.failures_of_user), (0, 15));
-    assert_eq!(seen.look(&place, T0_US + WINDOW_US), Counts::default());
+    assert_eq!(seen.look(&sender, T0_US + WINDOW_US), Counts::default());
 }
 
 #[test]
 fn failures_stay_with_those_who_go_on_to_order() {
     let seen = Seen::new(1_000);
-    let place = sender(1, 0, 1);
-    seen.failure_of_place(place.address, None, T0_US);
-    let counts = seen.order(&place, 0, 1, T0_US + 1);
+    let sender = sender(1, 0, 1);
+    seen.failure_of_place(sender.place, T0_US);
+    let counts = seen.order(&sender, 0, 1, T0_US + 1);
     assert_eq!((counts.failures_from_address, counts.users_on_address), (1, 1));
-    let later = seen.look(&place, T0_US + WINDOW_US / 2);
+    let later = seen.look(&sender, T0_US + WINDOW_US / 2);
     assert_eq!((later.failures_from_address, later.users_on_address), (1, 1));
 }
 
@@ -135,7 +136,8 @@ fn a_flood_of_failures_pushes_out_its_own_like() {
     }
     let before = seen.look(&sender(1, 1, 0), T0_US);
     for n in 0..100_000 {
-        seen.failure_of_place(Some(mixed(n + 1_000)), Some(mixed(n + 1_000)), T0_US + n);
+        let tag = Some(mixed(n + 1_000));
+        seen.failure_of_place(Place { address: tag, fingerprint: tag }, T0_US + n);
     }
     assert_eq!(seen.look(&sender(1, 1, 0), T0_US), before);
 }
@@ -147,10 +149,11 @@ proptest! {
     ) {
         let seen = Seen::new(64);
         for (tag, kind, key, now_us) in steps {
-            let sender = Sender { address: Some(tag), fingerprint: Some(kind), buyer: buyer(tag % 3) };
+            let place = Place { address: Some(tag), fingerprint: Some(kind) };
+            let sender = Sender { place, buyer: buyer(tag % 3) };
             let counts = seen.order(&sender, kind, key, now_us);
             prop_assert!(counts.users_on_address >= 1 && counts.kinds_on_fingerprint >= 1);
-            seen.failure_of_place(Some(tag), None, now_us / 2);
+            seen.failure_of_place(Place { fingerprint: None, ..place }, now_us / 2);
             let _ = seen.look(&sender, now_us);
         }
     }

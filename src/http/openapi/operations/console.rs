@@ -78,7 +78,7 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The same by server-sent events: history first, then overview each second and sample every five",
         caller: Caller::Viewer,
         headers: &[("Last-Event-ID", false, "the number of the last sample that is known")],
-        query: &[("after", "integer", "the same, where the header cannot be set")],
+        query: &[("after", "integer", false, "the same, where the header cannot be set")],
         answers: &[
             Events { code: Code::Ok, example: "event: sample\nid: 17\ndata: {\"seq\":17}\n\n" },
             Problem(Code::InvalidRequest),

@@ -106,9 +106,14 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "A signed report of a span of time: for people, for machines, and the records that prove it",
         caller: Caller::Operator,
         query: &[
-            ("since", "integer", "from then on, Unix milliseconds; absent: an hour before the end"),
-            ("until", "integer", "before then; absent: now"),
-            ("product", "string", "of this product alone"),
+            (
+                "since",
+                "integer",
+                false,
+                "from then on, Unix milliseconds; absent: an hour before the end",
+            ),
+            ("until", "integer", false, "before then; absent: now"),
+            ("product", "string", false, "of this product alone"),
         ],
         answers: &[
             Json {

@@ -4,34 +4,42 @@ use super::Answer::{Json, Problem};
 use super::{Caller, NOTHING, Operation};
 use crate::http::code::Code;
 
-type Parameter = (&'static str, &'static str, &'static str);
+type Parameter = (&'static str, &'static str, bool, &'static str);
 
 const SINCE: Parameter =
-    ("since", "integer", "from then on, Unix milliseconds; absent: an hour before the end");
-const UNTIL: Parameter = ("until", "integer", "before then; absent: now");
-const PRODUCT: Parameter = ("product", "string", "of this product alone");
+    ("since", "integer", false, "from then on, Unix milliseconds; absent: an hour before the end");
+const UNTIL: Parameter = ("until", "integer", false, "before then; absent: now");
+const PRODUCT: Parameter = ("product", "string", false, "of this product alone");
 const PATTERN: Parameter = (
     "pattern",
     "string",
+    false,
     "bursts, shared_fingerprint, one_network, sequential_users or shared_address; absent: any of them",
 );
 const BURST_ORDERS: Parameter = (
     "burst_orders",
     "integer",
+    false,
     "bursts: orders within a second from one network or fingerprint (10)",
 );
 const FINGERPRINT_BUYERS: Parameter =
-    ("fingerprint_buyers", "integer", "shared_fingerprint: different buyers (5)");
-const NETWORK_BUYERS: Parameter =
-    ("network_buyers", "integer", "one_network: different buyers in an IPv4 /24 or IPv6 /48 (10)");
+    ("fingerprint_buyers", "integer", false, "shared_fingerprint: different buyers (5)");
+const NETWORK_BUYERS: Parameter = (
+    "network_buyers",
+    "integer",
+    false,
+    "one_network: different buyers in an IPv4 /24 or IPv6 /48 (10)",
+);
 const ADDRESS_BUYERS: Parameter = (
     "address_buyers",
     "integer",
+    false,
     "shared_address: different buyers at an IPv4 address or in an IPv6 /64 (5)",
 );
-const SERIES_IDS: Parameter = ("series_ids", "integer", "sequential_users: ids in a row (5)");
+const SERIES_IDS: Parameter =
+    ("series_ids", "integer", false, "sequential_users: ids in a row (5)");
 const SERIES_GAP: Parameter =
-    ("series_gap", "integer", "sequential_users: how far one id may be from the next (3)");
+    ("series_gap", "integer", false, "sequential_users: how far one id may be from the next (3)");
 
 /// Every call.
 pub const OPERATIONS: &[Operation] = &[
@@ -45,17 +53,23 @@ pub const OPERATIONS: &[Operation] = &[
             UNTIL,
             PRODUCT,
             PATTERN,
-            ("user", "string", "of this user, of whatever shop"),
-            ("buyer", "string", "of this buyer, by the pseudonym"),
+            ("user", "string", false, "of this user, of whatever shop"),
+            ("buyer", "string", false, "of this buyer, by the pseudonym"),
             (
                 "address",
                 "string",
+                false,
                 "from this IPv4 address or IPv6 /64, in clear or by the pseudonym",
             ),
-            ("network", "string", "from this IPv4 /24 or IPv6 /48, in clear or by the pseudonym"),
-            ("fingerprint", "string", "with this fingerprint, in clear or by the pseudonym"),
-            ("limit", "integer", "at most so many, up to 10,000 (100)"),
-            ("after", "string", "the `next` of the page before"),
+            (
+                "network",
+                "string",
+                false,
+                "from this IPv4 /24 or IPv6 /48, in clear or by the pseudonym",
+            ),
+            ("fingerprint", "string", false, "with this fingerprint, in clear or by the pseudonym"),
+            ("limit", "integer", false, "at most so many, up to 10,000 (100)"),
+            ("after", "string", false, "the `next` of the page before"),
             BURST_ORDERS,
             FINGERPRINT_BUYERS,
             NETWORK_BUYERS,
@@ -86,7 +100,7 @@ pub const OPERATIONS: &[Operation] = &[
             SINCE,
             UNTIL,
             PRODUCT,
-            ("limit", "integer", "of each kind, up to 1,000 (20)"),
+            ("limit", "integer", false, "of each kind, up to 1,000 (20)"),
             BURST_ORDERS,
             FINGERPRINT_BUYERS,
             NETWORK_BUYERS,

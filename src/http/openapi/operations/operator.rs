@@ -133,9 +133,9 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The ledger's orders, in log order",
         caller: Caller::Viewer,
         query: &[
-            ("product", "string", "of this product alone"),
-            ("after", "integer", "after this offset"),
-            ("limit", "integer", "most orders of the page, at most 10000"),
+            ("product", "string", false, "of this product alone"),
+            ("after", "integer", false, "after this offset"),
+            ("limit", "integer", false, "most orders of the page, at most 10000"),
         ],
         answers: &[
             Json {
@@ -214,9 +214,9 @@ pub const OPERATIONS: &[Operation] = &[
         summary: "The audit trail, in its order",
         caller: Caller::Operator,
         query: &[
-            ("after", "integer", "after this number"),
-            ("limit", "integer", "at most so many, up to 1000"),
-            ("kind", "string", "of this kind alone"),
+            ("after", "integer", false, "after this number"),
+            ("limit", "integer", false, "at most so many, up to 1000"),
+            ("kind", "string", false, "of this kind alone"),
         ],
         answers: &[
             Json { code: Code::Ok, schema: "Audit", example: r#"{"events":[],"next":null}"# },

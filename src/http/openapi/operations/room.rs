@@ -4,7 +4,7 @@ use super::Answer::{Elsewhere, Events, Json, Problem, Text};
 use super::{Caller, NOTHING, Operation};
 use crate::http::code::Code;
 
-const PRODUCT: (&str, &str, &str) = ("product", "product", "the product's id");
+const PRODUCT: (&str, &str, bool, &str) = ("product", "string", true, "the product's id");
 const HTML: &str = "text/html";
 const FORM: &str = "application/x-www-form-urlencoded";
 const PAGE: &str = "<!doctype html>…";
@@ -17,7 +17,7 @@ pub const OPERATIONS: &[Operation] = &[
         id: "showWaitingRoom",
         path: "/waiting-room",
         summary: "The waiting room's page; the shop's link carries pass and session key behind a #",
-        query: &[PRODUCT, ("lang", "string", "a language of the page, such as de")],
+        query: &[PRODUCT, ("lang", "string", false, "a language of the page, such as de")],
         answers: &[
             Text { code: Code::Ok, kind: HTML, example: PAGE },
             Text { code: Code::NoRoom, kind: HTML, example: PAGE },
@@ -110,7 +110,7 @@ pub const OPERATIONS: &[Operation] = &[
         id: "showDraw",
         path: "/waiting-room/draw",
         summary: "What is published of the draw, and that a number is among the entrants",
-        query: &[PRODUCT, ("number", "integer", "a ticket's number, for its proof")],
+        query: &[PRODUCT, ("number", "integer", false, "a ticket's number, for its proof")],
         answers: &[
             Json { code: Code::Ok, schema: "Draw", example: DRAW },
             Problem(Code::InvalidRequest),

@@ -2,38 +2,34 @@
 //!
 //! Bounded: [`VIEWERS_MAX`] viewers, [`VIEWERS_PER_NAME_MAX`] of one token's name, so that nobody shuts the
 //! others out. A viewer who does not read misses frames, which are each complete, and after
-//! [`MISSED_MAX`] of them is let go. Whoever may not look any more (logged out, token revoked) is let go within
+//! [`events::MISSED_MAX`] of them is let go. Whoever may not look any more (logged out, token revoked) is let go within
 //! a second. What is sent each second is the heartbeat too.
 //!
 //! Events: `history` (the samples of the last hour, or those after `Last-Event-ID`), then `overview` each second
 //! and `sample` every five.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
 use bytes::Bytes;
-use http_body::Frame;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::Board;
+use super::history::{SAMPLE_SECONDS, Sample};
 use super::meter::Reading;
 use super::overview;
 use crate::audit::read;
 use crate::http::code::Code;
+use crate::http::events::{self, Viewer};
 use crate::http::operator::Operator;
 use crate::http::operator::auth::{self, Caller, Credential};
-use crate::http::operator::history::{SAMPLE_SECONDS, Sample};
-use crate::http::reply;
+use crate::http::reply::{self, Coded, Frames};
 use crate::sale::OperatorName;
 
 /// Viewers at once.
@@ -42,10 +38,6 @@ pub const VIEWERS_MAX: usize = 64;
 pub const VIEWERS_PER_NAME_MAX: usize = 8;
 /// Frames that wait for a viewer who is slow.
 const WAITING_MAX: usize = 8;
-/// Frames that a viewer may miss one after the other.
-const MISSED_MAX: u32 = 30;
-/// How soon a browser comes back, in milliseconds.
-const RETRY_MS: u64 = 2_000;
 
 /// Who looks.
 #[derive(Debug, Default)]
@@ -53,16 +45,16 @@ pub struct Hub(Mutex<Viewers>);
 
 #[derive(Debug, Default)]
 struct Viewers {
-    all: Vec<Viewer>,
+    all: Vec<Operating>,
     closed: bool,
 }
 
+/// An operator who looks.
 #[derive(Debug)]
-struct Viewer {
-    frames: mpsc::Sender<Bytes>,
+struct Operating {
+    viewer: Viewer,
     name: OperatorName,
     credential: Credential,
-    missed: u32,
 }
 
 impl Hub {
@@ -74,15 +66,14 @@ impl Hub {
         first: Bytes,
     ) -> Option<mpsc::Receiver<Bytes>> {
         let mut viewers = self.0.lock();
-        viewers.all.retain(|viewer| !viewer.frames.is_closed());
-        let of_name = viewers.all.iter().filter(|viewer| viewer.name == name).count();
+        viewers.all.retain(|one| !one.viewer.is_gone());
+        let of_name = viewers.all.iter().filter(|one| one.name == name).count();
         let full = viewers.all.len() >= VIEWERS_MAX || of_name >= VIEWERS_PER_NAME_MAX;
         if viewers.closed || full {
             return None;
         }
-        let (frames, receiver) = mpsc::channel(WAITING_MAX);
-        frames.try_send(first).ok()?;
-        viewers.all.push(Viewer { frames, name, credential, missed: 0 });
+        let (viewer, receiver) = Viewer::new(WAITING_MAX, first)?;
+        viewers.all.push(Operating { viewer, name, credential });
         Some(receiver)
     }
 
@@ -92,17 +83,8 @@ impl Hub {
 
     /// Sends a frame to everybody who may still see it.
     fn send(&self, frame: &Bytes, may_see: impl Fn(&Credential) -> bool) {
-        self.0.lock().all.retain_mut(|viewer| {
-            if !may_see(&viewer.credential) {
-                return false;
-            }
-            match viewer.frames.try_send(frame.clone()) {
-                Ok(()) => viewer.missed = 0,
-                Err(mpsc::error::TrySendError::Closed(_)) => return false,
-                Err(mpsc::error::TrySendError::Full(_)) => viewer.missed += 1,
-            }
-            viewer.missed <= MISSED_MAX
-        });
+        let mut viewers = self.0.lock();
+        viewers.all.retain_mut(|one| may_see(&one.credential) && one.viewer.send(frame));
     }
 
     /// Lets everybody go and takes nobody any more.
@@ -187,13 +169,8 @@ fn frame(operator: &Operator, sample: Option<&Sample>) -> Bytes {
     frame.into()
 }
 
-/// One event. JSON has no line feeds, so whatever is in it cannot end the event.
 fn event(name: &str, id: Option<u64>, data: &impl serde::Serialize) -> Vec<u8> {
-    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    let mut event = format!("event: {name}\n{id}data: ").into_bytes();
-    event.extend(serde_json::to_vec(data).unwrap_or_default());
-    event.extend(b"\n\n");
-    event
+    events::event(name, id, &serde_json::to_vec(data).unwrap_or_default())
 }
 
 /// What a viewer gets first: the samples after the last one that they have seen, and how it is now.
@@ -201,7 +178,7 @@ fn first(board: &Board, seen: u64) -> Vec<u8> {
     let samples: Vec<&Sample> = board.history.after(seen).collect();
     let history = serde_json::json!({ "samples": samples, "sampleSeconds": SAMPLE_SECONDS });
     let last = board.history.last_seq();
-    let mut first = format!("retry: {RETRY_MS}\n\n").into_bytes();
+    let mut first = events::retry();
     first.extend(event("history", Some(last), &history));
     first
 }
@@ -221,10 +198,10 @@ pub async fn events(
     Extension(credential): Extension<Credential>,
     query: Result<Query<Seen>, QueryRejection>,
     headers: HeaderMap,
-) -> Response {
+) -> Coded {
     let Ok(Query(Seen { after })) = query else {
         let detail = "after must be the number of a sample";
-        return reply::problem_because(Code::InvalidRequest, detail).into_response();
+        return reply::problem_because(Code::InvalidRequest, detail);
     };
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).or(after);
     let now = event("overview", None, &overview::overview(&operator));
@@ -241,39 +218,18 @@ pub async fn events(
              another page"
         );
         let refusal = reply::problem_because(Code::Overloaded, &detail);
-        return refusal.retry_after_us(5_000_000).into_response();
+        return refusal.retry_after_us(5_000_000);
     };
-    let mut response = Response::new(Body::new(Stream(frames)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // A proxy is not to wait for more.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
-/// The frames of one viewer, as the body of an answer.
-struct Stream(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Stream {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(cx).map(|frame| frame.map(|frame| Ok(Frame::data(frame))))
-    }
+    events::stream(Frames(frames, Box::new(())))
 }
 
 /// `GET /admin/overview`.
-pub async fn show(State(operator): State<Arc<Operator>>) -> reply::Coded {
+pub async fn show(State(operator): State<Arc<Operator>>) -> Coded {
     reply::json_value(Code::Ok, &overview::overview(&operator)).not_stored()
 }
 
 /// `GET /admin/history`: the samples of the last hour.
-pub async fn history(State(operator): State<Arc<Operator>>) -> reply::Coded {
+pub async fn history(State(operator): State<Arc<Operator>>) -> Coded {
     let board = operator.console.board.lock();
     let samples: Vec<&Sample> = board.history.after(0).collect();
     let history = serde_json::json!({ "samples": samples, "sampleSeconds": SAMPLE_SECONDS });
@@ -321,7 +277,7 @@ mod tests {
         let hub = Hub::default();
         let _asleep = enter(&hub, "alice", 1).unwrap();
         let frame = Bytes::from_static(b"x");
-        for _ in 1..WAITING_MAX + MISSED_MAX as usize {
+        for _ in 1..WAITING_MAX + events::MISSED_MAX as usize {
             hub.send(&frame, |_| true);
         }
         assert_eq!(hub.0.lock().all.len(), 1, "may be slow");

@@ -23,7 +23,7 @@ use crate::gcra::{self, Check, Rate};
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::auth::{self, Caller, Credential, sha256};
-use crate::http::operator::products::{answer, parse};
+use crate::http::operator::call::{answer, parse};
 use crate::http::operator::trail::Peer;
 use crate::http::reply::{self, Coded};
 use crate::sale::OperatorRole;

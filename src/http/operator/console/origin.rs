@@ -4,8 +4,11 @@
 //! `SameSite=Strict` keeps the cookie from other sites already; but a site is not an origin: a page of another
 //! port of this host is of the same site. So what counts here is `Origin` and `Sec-Fetch-Site`.
 
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, Method, Uri};
+
+use crate::guard::headers::is_json;
+use crate::http::origin::{host, is_own};
 
 /// Checks a call that carries a session, or that begins one.
 ///
@@ -39,27 +42,6 @@ pub fn check(
         None if *method != Method::POST => Ok(()),
         _ => Err("a call with a session needs Content-Type: application/json"),
     }
-}
-
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a [u8] {
-    match uri.authority() {
-        Some(authority) => authority.as_str().as_bytes(),
-        None => headers.get(HOST).map(|host| host.as_bytes()).unwrap_or_default(),
-    }
-}
-
-/// Whether an origin is that of the host that was called. A listener without TLS may stand behind a proxy that
-/// has it; what answers at the host's port answers by one scheme alone.
-fn is_own(origin: &[u8], host: &[u8], tls: bool) -> bool {
-    let https = origin.strip_prefix(b"https://");
-    let http = if tls { None } else { origin.strip_prefix(b"http://") };
-    let named = https.or(http).unwrap_or_default();
-    !host.is_empty() && named.eq_ignore_ascii_case(host)
-}
-
-fn is_json(kind: &[u8]) -> bool {
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 #[cfg(test)]
@@ -123,13 +105,5 @@ mod tests {
         assert!(call("GET", &[("sec-fetch-site", "none")]));
         assert!(!call("GET", &[("sec-fetch-site", "same-site")]));
         assert!(!call("GET", &[("origin", "http://127.0.0.1:3000")]));
-    }
-
-    #[test]
-    fn with_tls_an_origin_in_clear_is_another_one() {
-        assert!(is_own(b"https://gate.test", b"gate.test", true));
-        assert!(is_own(b"https://gate.test", b"gate.test", false), "behind a proxy with TLS");
-        assert!(!is_own(b"http://gate.test", b"gate.test", true));
-        assert!(!is_own(b"https://", b"", false));
     }
 }

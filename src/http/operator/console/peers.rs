@@ -9,21 +9,17 @@ use http::header::HOST;
 use http::{Request, Uri};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::stores::{Node, State};
 use crate::clock::Clock;
+use crate::outgoing;
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_millis(1_000);
-/// The certificates that the machine trusts, of Debian's and of Red Hat's kind.
-const SYSTEM_ROOTS: [&str; 2] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// See the module.
 pub struct Peers {
@@ -36,7 +32,7 @@ impl Peers {
     pub fn new(urls: &[String]) -> Self {
         let urls: Vec<Uri> = urls.iter().filter_map(|url| url.parse().ok()).collect();
         let tls = urls.iter().any(|url| url.scheme_str() == Some("https"));
-        Self { urls, tls: tls.then(connector) }
+        Self { urls, tls: tls.then(connector).flatten() }
     }
 
     /// Asks all at once.
@@ -70,15 +66,15 @@ fn node(url: &Uri, status: Option<u16>, answered_ms: u64) -> Node {
     Node { name, state, why, answered_ms: status.map(|_| answered_ms) }
 }
 
-fn connector() -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    let files = SYSTEM_ROOTS.iter().filter_map(|file| CertificateDer::pem_file_iter(file).ok());
-    for certificate in files.flatten().flatten() {
-        // One that cannot be used vouches for nobody.
-        let _ = roots.add(certificate);
+/// Trusts what the machine trusts.
+fn connector() -> Option<TlsConnector> {
+    match outgoing::client_config(None) {
+        Ok(config) => Some(TlsConnector::from(Arc::new(config))),
+        Err(error) => {
+            tracing::error!(%error, "peers with TLS cannot be asked");
+            None
+        }
     }
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
 }
 
 /// The status of `/readyz`; `None` without an answer.
@@ -88,13 +84,11 @@ async fn status(url: &Uri, tls: Option<TlsConnector>) -> Option<u16> {
     let https = url.scheme_str() == Some("https");
     let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
     let stream = TcpStream::connect((host, port)).await.ok()?;
-    match tls.filter(|_| https) {
-        None => ask(stream, authority.as_str()).await,
-        Some(tls) => {
-            let name = ServerName::try_from(host.to_owned()).ok()?;
-            ask(tls.connect(name, stream).await.ok()?, authority.as_str()).await
-        }
+    if !https {
+        return ask(stream, authority.as_str()).await;
     }
+    let name = ServerName::try_from(host.to_owned()).ok()?;
+    ask(tls?.connect(name, stream).await.ok()?, authority.as_str()).await
 }
 
 async fn ask(

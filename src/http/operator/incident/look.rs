@@ -12,7 +12,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::parameters::{Parameters, TIME_MS_MAX};
+use self::parameters::Parameters;
+use crate::config::Config;
 use crate::evidence::analysis::filter::Filter;
 use crate::evidence::analysis::patterns::{Pattern, Thresholds};
 use crate::evidence::analysis::rules::Signed;
@@ -22,9 +23,12 @@ use crate::evidence::{Evidence, EvidenceError, Found, Query, SIGHTINGS_MAX, Sigh
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::blocks::FINGERPRINT_BYTES_MAX;
-use crate::http::operator::products::{invalid, parse_product, unknown_product};
+use crate::http::operator::call::{TIME_MS_MAX, invalid, parse_product, unknown_product};
+use crate::http::operator::privacy;
 use crate::http::reply::{self, Coded};
 use crate::http::shared::Shared;
+use crate::incident::bundle::Span;
+use crate::keys::IdentityKeys;
 use crate::sale::{ProductId, UserId};
 
 pub mod analysis;
@@ -33,7 +37,7 @@ pub mod offenders;
 pub mod orders;
 pub mod parameters;
 
-/// The span of a look that names none, in milliseconds: an hour, as of a report.
+/// The span of a look or a report that names none, in milliseconds: an hour.
 const SPAN_MS: u64 = 3_600_000;
 /// Looks that are under way at once.
 pub const LOOKS_AT_ONCE: usize = 2;
@@ -55,13 +59,32 @@ impl Default for Turns {
 }
 
 impl Turns {
-    async fn next(&self) -> Result<OwnedSemaphorePermit, Coded> {
+    pub(super) async fn next(&self) -> Result<OwnedSemaphorePermit, Coded> {
         let turn = tokio::time::timeout(TURN_WAIT_MAX, self.0.clone().acquire_owned()).await;
         turn.ok().and_then(Result::ok).ok_or_else(|| {
             let detail = "others look into the evidence just now";
             reply::problem_because(Code::Busy, detail).retry_after_us(1_000_000)
         })
     }
+}
+
+/// The span that is asked for, and the product, which there is.
+pub(super) fn span(operator: &Operator, parameters: &mut Parameters) -> Result<Span, Coded> {
+    // Up to and with the present millisecond.
+    let until_ms = parameters.number("until", 0, TIME_MS_MAX)?;
+    let until_ms = until_ms.unwrap_or_else(|| operator.shared.clock.unix_ms() + 1);
+    let since_ms = parameters.number("since", 0, TIME_MS_MAX)?;
+    let since_ms = since_ms.unwrap_or_else(|| until_ms.saturating_sub(SPAN_MS));
+    if since_ms >= until_ms {
+        return Err(invalid("since must be before until (Unix milliseconds)"));
+    }
+    let product = parameters.text("product");
+    let product = product.as_deref().map(parse_product).transpose()?;
+    let is_there = |product| operator.shared.applied().with_state(product, |_| ()).is_some();
+    if product.as_ref().is_some_and(|product| !is_there(product)) {
+        return Err(unknown_product());
+    }
+    Ok(Span { since_ms, until_ms, product })
 }
 
 /// What is looked at, and what counts as suspicious.
@@ -80,20 +103,7 @@ pub struct Look {
 impl Look {
     /// The parameters that all looks have.
     fn read(operator: &Operator, parameters: &mut Parameters) -> Result<Self, Coded> {
-        // Up to and with the present millisecond.
-        let until_ms = parameters.number("until", 0, TIME_MS_MAX)?;
-        let until_ms = until_ms.unwrap_or_else(|| operator.shared.clock.unix_ms() + 1);
-        let since_ms = parameters.number("since", 0, TIME_MS_MAX)?;
-        let since_ms = since_ms.unwrap_or_else(|| until_ms.saturating_sub(SPAN_MS));
-        if since_ms >= until_ms {
-            return Err(invalid("since must be before until (Unix milliseconds)"));
-        }
-        let product = parameters.text("product");
-        let product = product.as_deref().map(parse_product).transpose()?;
-        let is_there = |product| operator.shared.applied().with_state(product, |_| ()).is_some();
-        if product.as_ref().is_some_and(|product| !is_there(product)) {
-            return Err(unknown_product());
-        }
+        let Span { since_ms, until_ms, product } = span(operator, parameters)?;
         Ok(Self { since_ms, until_ms, product, thresholds: thresholds(parameters)? })
     }
 
@@ -163,8 +173,8 @@ fn pattern(parameters: &mut Parameters) -> Result<Option<Pattern>, Coded> {
 fn filter(operator: &Operator, look: &Look, parameters: &mut Parameters) -> Result<Filter, Coded> {
     let mut filter = Filter::showing(pattern(parameters)?);
     if let Some(text) = parameters.text("user") {
-        let user: UserId = text.parse().map_err(|why| invalid(&format!("user {why}")))?;
-        filter.only(Kind::Buyer, buyers(&operator.shared, &user));
+        let shared = &operator.shared;
+        filter.only(Kind::Buyer, buyers(&shared.config, &shared.identity, &text)?);
     }
     if let Some(text) = parameters.text("buyer") {
         let buyer = Source::parse(Kind::Buyer, &text);
@@ -239,15 +249,14 @@ fn days(shared: &Shared, look: &Look) -> impl Iterator<Item = Marks> {
     (first..=last).map(move |day| Marks::of(&identity, day * DAY_MS))
 }
 
-/// The pseudonyms that a user has, one in each shop's name space.
-fn buyers(shared: &Shared, user: &UserId) -> Vec<Source> {
-    let clients = shared.config.clients.iter().map(|client| &client.name_space);
-    let issuers = shared.config.jwt.iter().map(|issuer| &issuer.name_space);
-    let mut spaces: Vec<_> = clients.chain(issuers).collect();
-    spaces.sort_unstable();
-    spaces.dedup();
-    let buyer = |space: &String| Source::Buyer(shared.identity.buyer(space, user));
-    spaces.into_iter().map(buyer).collect()
+/// The pseudonyms that a user has, one under each name.
+fn buyers(config: &Config, identity: &IdentityKeys, user: &str) -> Result<Vec<Source>, Coded> {
+    let names = privacy::names(config, user, None);
+    if names.is_empty() {
+        return Err(invalid("user is not one that an order can have: ^[a-z0-9-]{1,50}$"));
+    }
+    let buyer = |(space, user): &(String, UserId)| Source::Buyer(identity.buyer(space, user));
+    Ok(names.iter().map(buyer).collect())
 }
 
 /// Whether what has signed counts against its address here.
@@ -290,6 +299,27 @@ async fn apart<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::jwt::hashed_user;
+
+    #[test]
+    fn a_user_is_looked_for_under_every_name_that_the_shop_may_use() {
+        let mut config = Config::default();
+        let identity = IdentityKeys::new(&[1; 32], &[2; 32]);
+        let found = |config: &Config, user: &str| buyers(config, &identity, user);
+        let of = |space: &str, user: &str| {
+            Source::Buyer(identity.buyer(space, &user.parse::<UserId>().unwrap()))
+        };
+        assert_eq!(found(&config, "alice").unwrap(), [of("shop", "alice")]);
+        let mail = "alice@example.com";
+        assert!(found(&config, mail).is_err());
+        let issuer = serde_json::json!({
+            "issuer": "i", "audience": "a", "algorithm": "HS256", "key": "k", "name_space": "mail",
+            "hash_user": true,
+        });
+        config.jwt = vec![serde_json::from_value(issuer).unwrap()];
+        assert_eq!(found(&config, mail).unwrap(), [of("mail", &hashed_user(mail))]);
+        assert_eq!(found(&config, "alice").unwrap().len(), 3);
+    }
 
     #[test]
     fn a_network_is_one_that_has_a_mark() {

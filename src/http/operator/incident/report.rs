@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::{Query, State};
-use serde::Deserialize;
+use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 
 use super::look::analysis::Seen;
-use super::look::{Look, offenders};
+use super::look::parameters::Parameters;
+use super::look::{self, Look, offenders};
 use crate::audit::head::HeadFields;
 use crate::audit::line;
 use crate::audit::read::{self, Wanted};
@@ -21,10 +21,9 @@ use crate::evidence::analysis::{Kind, Source};
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::auth::Caller;
+use crate::http::operator::call::answer;
 use crate::http::operator::control::log_time_ms;
-use crate::http::operator::products::{
-    answer, describe, invalid, parse_product, unknown_product, without_echo,
-};
+use crate::http::operator::products::describe;
 use crate::http::reply::{self, Coded};
 use crate::http::shared::Shared;
 use crate::incident::bundle::{self, Bundle, Span};
@@ -33,8 +32,6 @@ use crate::incident::story::{Product, Story};
 use crate::log::sqlite::excerpt::{self, Excerpt};
 use crate::sale::{OrderStatus, ProductId};
 
-/// The span of a report that names none, in milliseconds: an hour.
-const SPAN_MS: u64 = 3_600_000;
 /// Bytes of the trail's lines.
 const AUDIT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Orders.
@@ -46,24 +43,20 @@ const RECORDS_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 /// The version of the story.
 const STORY_VERSION: u32 = 1;
 
-/// `GET /admin/incident/report`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Asked {
-    since: Option<u64>,
-    until: Option<u64>,
-    product: Option<String>,
-}
-
-/// The bundle.
+/// `GET /admin/incident/report`: the bundle.
 pub async fn report(
     State(operator): State<Arc<Operator>>,
     Extension(caller): Extension<Caller>,
-    query: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    RawQuery(query): RawQuery,
 ) -> Coded {
     answer(async {
-        let Query(asked) = query.map_err(|why| invalid(without_echo(&why.body_text())))?;
-        let span = span(&operator, &asked)?;
+        let mut parameters = Parameters::read(query.as_deref())?;
+        let span = look::span(&operator, &mut parameters)?;
+        parameters.end()?;
+        let turn = match &operator.shared.evidence {
+            Some(_) => Some(operator.turns.next().await?),
+            None => None,
+        };
         let unavailable =
             || reply::problem_because(Code::AuditUnavailable, "the audit trail cannot be read");
         // First the head: it vouches for all lines that are read after it.
@@ -72,6 +65,7 @@ pub async fn report(
         let seen = seen(&operator, &span, &mut story).await;
         let shared = operator.shared.clone();
         let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             if let Some(seen) = seen {
                 attack(&shared, &seen, &mut story);
             }
@@ -84,21 +78,6 @@ pub async fn report(
         Ok(reply::json_value(Code::Ok, &bundle).not_stored())
     })
     .await
-}
-
-fn span(operator: &Operator, asked: &Asked) -> Result<Span, Coded> {
-    // Up to and with the present millisecond.
-    let until_ms = asked.until.unwrap_or_else(|| operator.shared.clock.unix_ms() + 1);
-    let since_ms = asked.since.unwrap_or_else(|| until_ms.saturating_sub(SPAN_MS));
-    if since_ms >= until_ms {
-        return Err(invalid("since must be before until (Unix milliseconds)"));
-    }
-    let product = asked.product.as_deref().map(parse_product).transpose()?;
-    let is_there = |product| operator.shared.applied().with_state(product, |_| ()).is_some();
-    if product.as_ref().is_some_and(|product| !is_there(product)) {
-        return Err(unknown_product());
-    }
-    Ok(Span { since_ms, until_ms, product })
 }
 
 /// What the state says; the rest comes out of the files.

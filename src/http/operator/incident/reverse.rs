@@ -25,9 +25,9 @@ use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::approvals;
 use crate::http::operator::auth::Caller;
+use crate::http::operator::call::{answer, invalid, parse, parse_product, unknown_product};
 use crate::http::operator::control::{any_operation, check_reason, log_time_ms};
 use crate::http::operator::desk::write;
-use crate::http::operator::products::{answer, invalid, parse, parse_product, unknown_product};
 use crate::http::reply::{self, Coded};
 use crate::sale::control::UnitsChange;
 use crate::sale::{

@@ -16,9 +16,9 @@ use super::{AT_ONCE, to_its_end};
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::auth::Caller;
+use crate::http::operator::call::{answer, parse, parse_product, unknown_product};
 use crate::http::operator::control::{any_operation, check_reason};
 use crate::http::operator::desk::write_because;
-use crate::http::operator::products::{answer, parse, parse_product, unknown_product};
 use crate::http::reply::{self, Coded};
 use crate::sale::{OperationId, ProductId, Record};
 

@@ -19,10 +19,10 @@ use crate::erasures::Erasure;
 use crate::http::code::Code;
 use crate::http::operator::Operator;
 use crate::http::operator::auth::{Caller, sha256};
+use crate::http::operator::call::{answer, conflict, parse};
 use crate::http::operator::control::{check_reason, required_operation};
 use crate::http::operator::desk::write_because;
 use crate::http::operator::incident::to_its_end;
-use crate::http::operator::products::{answer, conflict, parse};
 use crate::http::reply::{self, Coded};
 use crate::sale::{BuyerRef, Ignored, OperationId, Outcome, Record};
 
@@ -40,7 +40,7 @@ pub struct Erase {
     user_id: String,
     /// The name space; absent: all that are configured.
     name_space: Option<String>,
-    /// Why. KeptOfPerson in clear: without personal data.
+    /// Why. Kept in clear: without personal data.
     reason: String,
     /// Whether only to say what it would do.
     #[serde(default)]

@@ -59,7 +59,7 @@ pub(super) async fn of(
     };
     // It was parsed at the start.
     let periods = periods(public_keys).unwrap_or_default();
-    // SealedCopies with the key of that moment, or with an earlier one.
+    // Sealed with the key of that moment, or with an earlier one.
     let concerned: Vec<_> =
         periods.into_iter().enumerate().filter(|(n, p)| *n == 0 || p.from_ms <= at_ms).collect();
     let destroyed = |id: &str| deletions.iter().any(|d| d.what == "seal_key" && d.detail == id);

@@ -153,3 +153,25 @@ fn a_form_that_is_asked_for_a_challenge_needs_its_own() {
     assert_eq!(press(&browser, &token, Some(&own)).status, 200);
     assert_eq!(gate.product("lamp")["sold"], 1);
 }
+
+#[test]
+fn a_form_without_a_pass_passes_the_door_too() {
+    let gate = Gate::start(&format!("{ROOM}\n[blocks]\nfingerprints = [\"a-farm\"]\n"));
+    create(&gate, "lamp", 5);
+    let form = |target: &str, body: &str, fingerprint: &str| {
+        let draft = Draft::new("POST", target, body)
+            .set("content-type", "application/x-www-form-urlencoded")
+            .set("sec-fetch-site", "same-origin")
+            .set("x-device-fingerprint", fingerprint);
+        gate.send(&draft)
+    };
+    for (target, body, status) in [
+        ("/waiting-room/enter", "product=lamp", 401),
+        ("/waiting-room/buy", "product=lamp&token=0", 401),
+        ("/waiting-room/enter", "no=form", 400),
+        ("/waiting-room/buy", "no=form", 400),
+    ] {
+        assert_eq!(form(target, body, "somebody").status, status, "{target} {body}");
+        assert_eq!(form(target, body, "a-farm").summary(), "403 blocked", "{target} {body}");
+    }
+}

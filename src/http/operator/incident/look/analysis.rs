@@ -15,7 +15,7 @@ use crate::evidence::analysis::shape::{self, Step};
 use crate::evidence::{Evidence, EvidenceError, Found, MinuteCount};
 use crate::http::code::Code;
 use crate::http::operator::Operator;
-use crate::http::operator::products::answer;
+use crate::http::operator::call::answer;
 use crate::http::reply::{self, Coded};
 use crate::http::shared::Shared;
 

@@ -5,7 +5,7 @@ use super::{Look, apart, evidence, filter, not_read};
 use crate::evidence::analysis::patterns;
 use crate::http::code::Code;
 use crate::http::operator::Operator;
-use crate::http::operator::products::invalid;
+use crate::http::operator::call::invalid;
 use crate::http::reply::{self, Coded};
 use crate::sale::{OrderId, ProductId};
 

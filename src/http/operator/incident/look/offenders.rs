@@ -14,7 +14,7 @@ use crate::evidence::analysis::patterns::Thresholds;
 use crate::evidence::analysis::{Kind, Source};
 use crate::http::code::Code;
 use crate::http::operator::Operator;
-use crate::http::operator::products::answer;
+use crate::http::operator::call::answer;
 use crate::http::reply::{self, Coded};
 
 /// Of each kind, unless it is said otherwise.

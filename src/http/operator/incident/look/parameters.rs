@@ -3,11 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::http::operator::products::invalid;
+use crate::http::operator::call::invalid;
 use crate::http::reply::Coded;
-
-/// Latest time that can be asked for, Unix milliseconds: the end of the year 9999.
-pub const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// What was asked, of which each parameter is taken once.
 #[derive(Debug, Default)]

@@ -1,6 +1,6 @@
 //! Texts that somebody wrote (reasons, names), made safe for where they are shown.
 //!
-//! A report is read in a browser, a spreadsheet and a terminal. What was written by an operator, or by
+//! A page or a report is read in a browser, a spreadsheet and a terminal. What was written by an operator, or by
 //! somebody who has stolen a token, must not be markup, a formula or a steering sequence in any of them.
 
 use std::fmt::Write;

@@ -6,7 +6,7 @@ product=$1 user=$2 url=${3:-http://127.0.0.1:3000}
 id=${FLUX_GATE_CLIENT%%:*} secret=${FLUX_GATE_CLIENT#*:}
 
 body="{\"productId\":\"$product\",\"userId\":\"$user\"}"
-now=$(date +%s%3N)
+now=$(date +%s)000
 # Kept by whoever may have to ask again: the same key is the same order.
 key=${IDEMPOTENCY_KEY:-$(openssl rand -hex 16)}
 signature=$(printf 'POST:/order:%s:%s:%s' "$body" "$now" "$key" |

@@ -105,10 +105,13 @@ test("all sales are paused at once, and resumed", async ({ page }) => {
   await login(page);
   await expect(row(page, products[1])).toBeVisible();
   await page.getByRole("button", { name: "Pause all sales" }).click();
+  await expect(dialog(page)).toContainText(/no order of the \d+ sales that are not paused is confirmed/);
   await confirm(page, "Pause all sales", /Paused/);
   for (const product of products) expect((await order(product)).json.status).toBe("paused");
   await expect(row(page, products[1])).toContainText("paused");
   await page.getByRole("button", { name: "Resume all" }).click();
+  for (const product of products) await expect(dialog(page)).toContainText(product);
+  await expect(dialog(page)).toContainText("also those that somebody else paused");
   await confirm(page, "Resume all sales", /Resumed/);
   for (const product of products) expect((await order(product)).status).toBe(200);
 });

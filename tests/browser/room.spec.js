@@ -95,6 +95,50 @@ test("a lost connection is said, the place is kept, and the page goes on by itse
   await says(page, "It is your turn");
 });
 
+test.describe("an order that is under way", () => {
+  /** At its turn, at a page that asks each second how it stands; `said` is what it is told then, and what its order is answered. */
+  async function turn(page, said) {
+    const faults = watch(page);
+    const product = await sale(5);
+    await page.route(/\/waiting-room\/state\?/, async (route) => {
+      const response = await route.fetch();
+      said.polls += 1;
+      const json = { ...(await response.json()), ...said.state, pollSeconds: 1 };
+      return route.fulfill({ response, json });
+    });
+    await page.route(`${ROOM}/order`, (route) => (said.order ? route.fulfill(said.order) : route.continue()));
+    await page.goto(link(product, await session()));
+    await says(page, "It is your turn");
+    said.order = { status: 202, json: { status: "pending", orderId: "81ac5ba9-b91c-8984-b6af-7577bb642adc" } };
+    await page.getByRole("button", { name: "Buy now" }).click();
+    await says(page, "Almost done");
+    return faults;
+  }
+
+  test("is carried to its end, though its turn ends meanwhile", async ({ page }) => {
+    const said = { polls: 0, state: {}, order: null };
+    const faults = await turn(page, said);
+    said.state = { ticket: "lapsed", place: null };
+    const before = said.polls;
+    await expect(async () => expect(said.polls).toBeGreaterThan(before + 1)).toPass();
+    // Nothing has taken the place of what it says.
+    await says(page, "Almost done");
+    said.order = null;
+    await says(page, "It is yours");
+    expect(faults).toEqual([]);
+  });
+
+  test("and of which nobody told what became of it, is not said to be lost", async ({ page }) => {
+    const said = { polls: 0, state: {}, order: null };
+    const faults = await turn(page, said);
+    said.order = { status: 403, json: { code: "not_admitted", status: 403 } };
+    await says(page, "Your turn was used");
+    await expect(page.locator("#body")).toContainText("If you have ordered, your order stands");
+    await expect(page.getByRole("button", { name: "Queue again" })).toBeVisible();
+    expect(faults).toEqual([]);
+  });
+});
+
 test("a reload, and a second tab of the same shopper, keep the same place", async ({ page, context }) => {
   const product = await sale(5, 3_600_000);
   const shopper = await session();
@@ -115,6 +159,7 @@ test("nobody who did not come from the shop gets a place", async ({ page }) => {
   await shot(page, "session");
   await page.goto(`${ROOM}/waiting-room?product=none`);
   await says(page, "There is no waiting room");
+  await expect(page.locator("#stock")).toBeHidden();
   const { key } = await session();
   await page.goto(link(product, { pass: "v1.forged.pass", key }));
   await says(page, "Please come from the shop");

@@ -40,7 +40,7 @@ const INSIDE: [&str; 10] = [
     "axum",
     "tokio",
 ];
-/// Least number of cases that the issue asks for.
+/// Least number of cases: fewer, and some of them have got lost.
 const CASES_MIN: usize = 500;
 /// How long a connection may be silent before that counts as no answer, where there need be none.
 const SILENCE: Duration = Duration::from_millis(1_500);

@@ -15,7 +15,6 @@ mod play;
 const NOT_RUN: &[(&[&str], &str)] = &[
     (&["cargo xtask ", "eval \"$(cargo xtask "], "the project's own: read in a test of xtask's"),
     (&["cargo build "], "a build"),
-    (&["open http"], "a browser"),
     (
         &["docker ", "kubectl ", "cd deploy/compose", "sudo ./prepare.sh"],
         "an engine of containers or a cluster; `prepare.sh` is run by tests/it/deploy.rs",
@@ -93,6 +92,14 @@ fn every_document_with_something_to_run_is_run() {
     for begin in NOT_RUN.iter().flat_map(|(begins, _)| *begins) {
         assert!(all.iter().any(|line| line.starts_with(begin)), "nothing begins with {begin}");
     }
+}
+
+#[test]
+fn the_readme_leads_to_every_document() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("a document");
+    let mut names: Vec<_> = documents().into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| name != "README.md" && !readme.contains(&format!("]({name})")));
+    assert!(names.is_empty(), "README.md has no link to {names:?}");
 }
 
 #[test]

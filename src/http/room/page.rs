@@ -122,12 +122,8 @@ pub(super) fn nothing_here(
     let mut fields = fields_of_all(thread, language, texts);
     let card = Card { kind: "over", about: "none", ..Card::default() };
     fill_card(&mut fields, &card, texts, language);
-    for (name, value) in
-        [("product", ""), ("mode", "none"), ("stock", "closed"), ("stock_text", "404")]
-    {
-        fields.push((name, value.to_owned()));
-    }
-    fields.push(("language_links", String::new()));
+    // A field that is not given is empty: no product, no stock, no links to other languages.
+    fields.push(("mode", "none".to_owned()));
     html(code, fill(&fields))
 }
 

@@ -14,14 +14,13 @@ use crate::support::documents::commands;
 use crate::support::server::clean;
 
 /// The documents that have something to run.
-pub const PLAYED: [&str; 7] = [
+pub const PLAYED: [&str; 6] = [
     "README.md",
     "CONTRIBUTING.md",
     "deploy/README.md",
     "deploy/kubernetes/README.md",
     "docs/INCIDENTS.md",
     "docs/LOAD.md",
-    "docs/OPERATIONS.md",
 ];
 
 /// How long a document may take.
@@ -82,7 +81,6 @@ const LOAD: &[(&str, &str)] = &[
     ("--orders-file fraud.txt", "--orders-file fraud.txt --yes"),
 ])]
 #[case::load("docs/LOAD.md", "", LOAD)]
-#[case::operations("docs/OPERATIONS.md", "", &[])]
 fn commands_in_the_documents_do_what_they_say(
     #[case] document: &str,
     #[case] before: &str,

@@ -109,6 +109,29 @@ mod tests {
 
     use super::*;
 
+    /// The words in quotes of a `match`, or of what else follows `begin` in a source.
+    fn words<'a>(source: &'a str, begin: &str) -> Vec<&'a str> {
+        let (_, after) = source.split_once(begin).expect("it is there");
+        let body = after.split("\n    }\n").next().expect("text has a first part");
+        body.split('"').skip(1).step_by(2).collect()
+    }
+
+    /// Else the page shows the word of the record itself.
+    #[test]
+    fn the_page_has_words_for_whatever_operators_do() {
+        let page = include_str!("assets/view.js");
+        let mut kinds = words(include_str!("../../../sale/record.rs"), "fn kind(&self)");
+        kinds.extend(words(include_str!("../../../sale/control.rs"), "fn kind(&self)"));
+        assert!(kinds.len() >= 20, "{kinds:?}");
+        // Proposals are the gate's own.
+        kinds.retain(|kind| *kind != "order_proposed");
+        let room = include_str!("../trail.rs").split(r#""what": ""#).skip(1);
+        kinds.extend(room.filter_map(|after| after.split('"').next()));
+        assert!(kinds.contains(&"waiting_room"), "{kinds:?}");
+        kinds.retain(|kind| !page.contains(&format!(" {kind}: \"")));
+        assert!(kinds.is_empty(), "view.js has no words for {kinds:?}");
+    }
+
     #[test]
     fn a_result_belongs_to_the_action_that_waits_for_it() {
         let recent = Recent::default();

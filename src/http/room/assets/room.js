@@ -124,6 +124,7 @@
     if (over || !room) return;
     stock();
     ticket();
+    if (ordering) return; // the order's answers say how it goes
     if (me.admission && me.admission.expiresAt > now()) return turn();
     if (room.stock === "sold_out") return end("sold");
     if (room.stock === "closed") return end("closed");
@@ -175,6 +176,7 @@
   async function poll() {
     const headers = me.ticket ? { "x-queue-ticket": me.ticket } : {};
     const { status, json, retryMs } = await call(`/waiting-room/state?product=${encodeURIComponent(product)}`, { headers });
+    if (ordering || over) return; // a turn that has ended does not end an order under way
     if (status === 404) return end("none");
     if (json.code === "ticket_invalid") { keep({ ticket: null }); return; }
     if (status !== 200) { await sleep(spread(Math.max(retryMs, 1000))); return; }
@@ -184,7 +186,7 @@
     if (["open", "low", "paused"].includes(json.stock)) {
       if (json.ticket === "passed" || json.ticket === "lapsed") return again(json.ticket);
       if (json.ticket === "unknown") keep({ ticket: null });
-      if (json.ticket === "spent" && !ordering) return end("spent");
+      if (json.ticket === "spent") return end("spent");
     }
     if (json.ticket === "admitted" && !(me.admission?.expiresAt > now())) await admit(json);
     draw();
@@ -210,15 +212,18 @@
   async function buy() {
     if (ordering) return;
     ordering = true;
+    const [by, key] = [me.admission, me.order];
     const more = {};
     let challenges = 0;
+    let unknown = false; // whether an attempt may have become an order
+    turn();
     for (let attempt = 1; ; attempt += 1) {
-      draw();
       let answer;
       try {
         more["x-page-signals"] = signals();
-        answer = await signed("POST", "/order", { productId: product, userId: me.admission.userId }, me.admission, me.order, more);
+        answer = await signed("POST", "/order", { productId: product, userId: by.userId }, by, key, more);
       } catch {
+        unknown = true;
         lost(true);
         await sleep(spread(Math.min(1000 * attempt, 5000)));
         continue;
@@ -227,6 +232,7 @@
       const { status, json, retryMs } = answer;
       const { status: word, code } = json;
       if (status === 200) return settle("bought", { kind: "good", facts: facts(json) }, json);
+      unknown ||= Boolean(json.orderId) || (status >= 500 && !code);
       if (status === 202) { card("pending"); await sleep(1500); continue; }
       if (word === "sold_out") return settle("sold");
       if (word === "limit_reached") return settle("limit");
@@ -238,7 +244,7 @@
           continue;
         } catch { /* one that this page cannot solve */ }
       }
-      if (code === "not_admitted" || status === 401) { ordering = false; return again("lapsed"); }
+      if (code === "not_admitted" || status === 401) { ordering = false; return again(unknown ? "spent" : "lapsed"); }
       if (status === 403 && word !== "paused" && word !== "not_open") return settle("blocked");
       // Busy, paused, too fast, or unknown: the same key settles it.
       await sleep(spread(Math.max(retryMs, 1000)));

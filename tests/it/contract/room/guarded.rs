@@ -133,8 +133,8 @@ fn a_browser_without_scripts_is_told_in_its_own_words_why_its_form_is_refused() 
     let asked = pressed("en");
     assert_eq!(asked.status, 403);
     assert_eq!(asked.header("content-type"), Some("text/html; charset=utf-8"));
-    assert!(asked.text().contains("This order needs a script"), "{}", asked.text());
-    assert!(pressed("de").text().contains("Diese Bestellung braucht ein Skript"));
+    assert!(asked.text().contains("Please turn on JavaScript"), "{}", asked.text());
+    assert!(pressed("de").text().contains("Bitte schalten Sie JavaScript ein"));
     assert_eq!(gate.product("lamp")["sold"], 0);
 }
 

@@ -118,9 +118,13 @@ function shown(answer, words) {
   return answer.ok;
 }
 
+/** Says that it is also about products which the page does not show. */
+const more = ({ productsLeftOut: out }) => (out ? `, and of any of the ${out} that are not shown here,` : "");
+
 function pause(product, overview) {
   const shown = product && overview.products.find((known) => known.productId === product);
-  const which = product ?? "every running sale";
+  const running = overview.products.filter((known) => !known.archived && !known.paused).length;
+  const which = product ?? `${running === 1 ? "the 1 sale" : `the ${running} sales`} that ${running === 1 ? "is" : "are"} not paused${more(overview)}`;
   const counts = shown ? ` The count stays as it is: ${shown.sold} of ${shown.capacity} sold.` : " All counts stay as they are.";
   open({
     title: product ? `Pause ${product}` : "Pause all sales",
@@ -132,10 +136,12 @@ function pause(product, overview) {
 }
 
 function resume(product, overview) {
+  const paused = overview.products.filter((known) => !known.archived && known.paused).map(({ productId }) => productId);
+  const all = `${paused.join(", ") || "no sale"} (all that are paused, also those that somebody else paused)${more(overview)}`;
   open({
     title: product ? `Resume ${product}` : "Resume all sales",
     confirm: product ? `Resume ${product}` : "Resume all sales",
-    says: `Orders of ${product ?? "every paused sale"} are confirmed again, on all nodes, at once. Blocks and changed limits stay.`,
+    says: `Orders of ${product ?? all} are confirmed again, on all nodes, at once. Blocks and changed limits stay.`,
     run: (reason, key) => stopOrGo("resume", product, overview, reason, key),
   });
 }

@@ -11,7 +11,7 @@ const CHARTS = [
   { title: "Orders and refusals a second", series: [["orders", (s) => s.sold], ["refusals", (s) => s.refused]], unit: (v) => short(v) },
   { title: "Latency of accepted orders", series: [["p99", (s) => s.p99Us], ["p50", (s) => s.p50Us]], unit: duration },
   { title: "Units left", series: [["units", (s) => s.remaining]], unit: (v) => short(v) },
-  { title: "Queue and worker lag", series: [["undecided", (s) => s.queue], ["lag", (s) => s.lag]], unit: (v) => short(v) },
+  { title: "Undecided attempts and worker lag", series: [["undecided", (s) => s.queue], ["lag", (s) => s.lag]], unit: (v) => short(v) },
 ];
 
 export function short(value) {

@@ -9,8 +9,11 @@ const WHAT = {
   sale_opened: "opened the sale", sale_paused: "paused the sale", sale_resumed: "resumed the sale", sale_archived: "archived the sale",
   capacity_changed: "changed the units", schedule_changed: "changed opening or closing", order_reversed: "reversed an order",
   block_set: "blocked somebody", block_lifted: "lifted a block", limit_set: "changed a limit", limit_cleared: "went back to the configured limit",
+  allow_set: "excused somebody from the bot score", allow_lifted: "no longer excuses somebody",
+  score_off: "turned the bot score off", score_on: "turned the bot score on",
   token_added: "made a token", token_revoked: "revoked a token", approval_asked: "asked for an approval",
   approval_given: "approved a change", approval_rejected: "rejected a change",
+  subject_erased: "erased a person", waiting_room: "changed the waiting room",
 };
 
 function text(element, value) {
@@ -84,14 +87,14 @@ function products(overview, mayChange) {
   $("products-more").hidden = more === 0;
   text($("products-more"), `${more} more are not shown.`);
   keep($("products"), overview.products, (product) => product.productId, productRow, (row, product) => {
-    const [, state, sold, left, waiting, change] = row.children;
+    const [, state, sold, left, undecided, change] = row.children;
     text(state.firstChild, STATES[product.status] ?? product.status);
     state.firstChild.className = `state ${product.status}`;
     text(sold.firstChild, `${number(product.sold)} of ${number(product.capacity)}`);
     sold.lastChild.max = Math.max(product.capacity, 1);
     sold.lastChild.value = product.sold;
     text(left, number(product.remaining));
-    text(waiting, number(product.pending));
+    text(undecided, number(product.pending));
     change.hidden = !mayChange;
     const button = change.firstChild;
     button.hidden = product.archived;

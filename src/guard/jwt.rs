@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::chain::sha256;
 use crate::config::{JwtAlgorithm, JwtIssuer};
 use crate::guard::Now;
 use crate::guard::clients::is_name_space;
@@ -201,8 +202,7 @@ fn why_not_decoded(error: &jsonwebtoken::errors::Error) -> WhyNot {
 
 /// The user id that stands for a claim with `hash_user`.
 pub fn hashed_user(claim: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, claim.as_bytes());
-    let mut text = hex::encode(digest);
+    let mut text = hex::encode(sha256(claim.as_bytes()));
     text.truncate(HASHED_USER_DIGITS);
     text
 }

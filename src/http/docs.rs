@@ -5,7 +5,6 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::openapi;
 use super::reply::{self, Coded};
+use crate::chain::sha256;
 use crate::escape::html as escaped;
 
 const STYLE: &str = include_str!("docs/docs.css");
@@ -25,7 +25,7 @@ struct Page {
 }
 
 static PAGE: LazyLock<Page> = LazyLock::new(|| {
-    let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
+    let style = STANDARD.encode(sha256(STYLE.as_bytes()));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'"

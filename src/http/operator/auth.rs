@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::middleware::Next;
@@ -19,6 +18,7 @@ use subtle::ConstantTimeEq;
 use super::console::{login, origin};
 use super::{Operator, trail};
 use crate::audit::RefusalKind;
+use crate::chain::sha256;
 use crate::config::OperatorToken;
 use crate::http::code::Code;
 use crate::http::reply;
@@ -94,12 +94,6 @@ impl Tokens {
         }
         found
     }
-}
-
-/// The SHA-256 of a token.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = digest::digest(&digest::SHA256, bytes);
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// Lets viewers and above pass.

@@ -12,9 +12,10 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::Operator;
-use super::auth::{Caller, sha256};
+use super::auth::Caller;
 use super::call::{answer, invalid, parse};
 use super::control::{check_until, log_time_ms, required_operation, say, word};
+use crate::chain::sha256;
 use crate::http::code::Code;
 use crate::http::reply::{self, Coded};
 use crate::sale::control::{ControlChange, TokenHash};

@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::{self, SealedCopies};
 use super::{Known, PersonStanding, look, unread};
+use crate::chain::sha256;
 use crate::erasures::Erasure;
 use crate::http::code::Code;
 use crate::http::operator::Operator;
-use crate::http::operator::auth::{Caller, sha256};
+use crate::http::operator::auth::Caller;
 use crate::http::operator::call::{answer, conflict, parse};
 use crate::http::operator::control::{check_reason, required_operation};
 use crate::http::operator::desk::write_because;

@@ -122,9 +122,10 @@ fn rules_that_the_server_breaks_are_named() {
 
 #[test]
 fn a_server_that_is_not_there_is_said_clearly() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound and kept, and nobody listens.
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    bound.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = bound.local_addr().unwrap().as_socket().unwrap();
     let fake = Fake::start(1, Faults::default());
     let plan = Plan { target: Target::plain(address), threads: 2, ..by_client(&fake) };
     let error = run(&plan, &Clock::system(), &Stop::default(), |_| {}).unwrap_err();

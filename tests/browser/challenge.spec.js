@@ -59,6 +59,12 @@ const send = (page, { body, headers }) =>
   }, [body, headers]);
 
 test("our own script solves a challenge in a worker, and the page stays quick", async ({ page }) => {
+  // Some ways of solving take a phone seconds; here it takes ten at least, wherever it is done.
+  const SLOW_MS = 10_000;
+  const script = await (await fetch(`${STRICT_PUBLIC}/challenge.js`)).text();
+  const slow = script.replace(/function solve\(.*\) \{\n/, (head) => `${head} for (const until = Date.now() + ${SLOW_MS}; Date.now() < until;);\n`);
+  expect(slow).not.toBe(script);
+  await page.context().route(`${STRICT_PUBLIC}/challenge.js`, (route) => route.fulfill({ contentType: "text/javascript", body: slow }));
   const { order } = await scene();
   const faults = await open(page, '<script src="/challenge.js"></script>');
   const asked = await send(page, order());
@@ -76,7 +82,7 @@ test("our own script solves a challenge in a worker, and the page stays quick", 
     going = false;
     return { solution, longestMs };
   }, asked.json);
-  expect(longestMs).toBeLessThan(500);
+  expect(longestMs).toBeLessThan(SLOW_MS / 2);
   const solved = order();
   solved.headers["x-challenge"] = solution;
   const answer = await send(page, solved);

@@ -189,7 +189,8 @@ test("orders that show a pattern are looked at, then reversed: those that were l
   await expect(dialog(page).getByLabel(/Order ids/)).toBeHidden();
   await dialog(page).getByRole("textbox", { name: "Reason" }).fill("a drill");
   // What was accepted is in the evidence a moment later.
-  await page.waitForTimeout(2_500);
+  const shared = `/admin/incident/orders?product=${product}&pattern=shared_fingerprint`;
+  await expect(async () => expect((await operator("GET", shared)).json.matched).toBe(12)).toPass({ timeout: 60_000 });
   await dialog(page).getByRole("button", { name: "Look first" }).click();
   await expect(dialog(page)).toContainText(`Takes 12 orders of ${product} back`);
   await farm(3);

@@ -438,7 +438,8 @@ pub fn fake_service(after: Duration) -> SocketAddr {
     address
 }
 
-pub fn service(address: SocketAddr, on_failure: &str) -> String {
+/// Configured to ask it; it is waited for so long.
+pub fn service(address: SocketAddr, on_failure: &str, timeout_ms: u32) -> String {
     format!(
         r#"{STRICT}[challenge]
 provider = "turnstile"
@@ -446,7 +447,7 @@ site_key = "page-key"
 secret = "service-secret"
 siteverify_url = "http://{address}/siteverify"
 hostname = "shop.test"
-timeout_ms = 500
+timeout_ms = {timeout_ms}
 on_failure = "{on_failure}"
 "#
     )
@@ -454,7 +455,7 @@ on_failure = "{on_failure}"
 
 #[test]
 fn a_service_of_challenges_is_asked_and_its_word_holds() {
-    let gate = Gate::start(&service(fake_service(Duration::ZERO), "closed"));
+    let gate = Gate::start(&service(fake_service(Duration::ZERO), "closed", 20_000));
     let node = gate.node();
     let bob = node.shopper("bob");
     let asked = node.order(&bob, "phone", "k-1", None);
@@ -482,7 +483,7 @@ fn a_service_that_is_slow_or_gone_fails_closed_or_open_as_configured() {
         (gone, "closed", "403 challenge_required"),
         (gone, "open", "200 success"),
     ] {
-        let gate = Gate::start(&service(address, on_failure));
+        let gate = Gate::start(&service(address, on_failure, 500));
         let bob = gate.node().shopper("bob");
         // Without a solution there is nothing to ask about.
         assert_eq!(gate.node().order(&bob, "phone", "k", None).summary(), "403 challenge_required");

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::draft::{Draft, Signer};
 use crate::support::server::{ADMIN_TOKEN, Server};
+use crate::support::wait::settled;
 use crate::support::wire::{Answer, exchange};
 
 mod clients;
@@ -60,7 +61,7 @@ impl Gate {
     }
 
     fn order(&self, product: &str, user: &str, key: &str) -> Answer {
-        self.signed(&shop(), Draft::order(product, user, key))
+        settled(|| self.signed(&shop(), Draft::order(product, user, key)))
     }
 
     fn operator(&self, method: &str, path: &str, body: &str, key: Option<&str>) -> Answer {

@@ -10,6 +10,7 @@ use flux_gate::clock::Clock;
 
 use crate::support::draft::{Draft, Signer};
 use crate::support::server::{ADMIN_TOKEN, Server};
+use crate::support::wait::try_settled;
 use crate::support::wire::{Answer, exchange};
 
 mod clock;
@@ -59,9 +60,14 @@ impl Shop {
         Ok(exchange(self.public, None, &draft.bytes())?)
     }
 
+    /// An order, until its outcome is known.
     fn order(&self, user: &str) -> anyhow::Result<Answer> {
-        let draft = self.sign(Draft::order("p", user, &format!("key-of-{user}")));
-        self.send(&draft)?.context("closed without an answer")
+        try_settled(|| self.order_once(user))
+    }
+
+    fn order_once(&self, user: &str) -> anyhow::Result<Answer> {
+        let draft = Draft::order("p", user, &format!("key-of-{user}"));
+        self.send(&self.sign(draft))?.context("closed without an answer")
     }
 
     fn admin(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {

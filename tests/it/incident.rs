@@ -21,6 +21,7 @@ use crate::crash::crowd::unix_ms;
 use crate::crash::{BUYER_KEY, CLIENT_ID, CLIENT_SECRET, ORDER_KEY, program, signer};
 use crate::support::draft::Draft;
 use crate::support::server::{ADMIN_TOKEN, Server, clean};
+use crate::support::wait::settled;
 use crate::support::wire::{Answer, exchange};
 
 /// No limits of rate, and a proxy that tells of addresses.
@@ -125,9 +126,12 @@ pub fn order_from(
     let draft = Draft::order(product, user, key)
         .set("content-type", "application/json")
         .set("x-forwarded-for", address)
-        .set("x-device-fingerprint", device)
-        .sign(&signer(), unix_ms());
-    exchange(to, None, &draft.bytes()).expect("an answer").expect("not closed without an answer")
+        .set("x-device-fingerprint", device);
+    settled(|| {
+        let draft = draft.clone().sign(&signer(), unix_ms());
+        let answer = exchange(to, None, &draft.bytes()).expect("an answer");
+        answer.expect("not closed without an answer")
+    })
 }
 
 /// What a command says, and whether it succeeds. `dir` is where it runs.

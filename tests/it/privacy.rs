@@ -256,12 +256,11 @@ fn a_store_that_is_restored_is_erased_again_before_it_serves() {
     rig.start().unwrap();
     assert!(!rig.is_found(), "it serves, so it is done");
     assert_eq!(rig.fed(), [None, Some(OTHER.to_owned()), None, Some(OTHER.to_owned())]);
-    let event = (0..100).find_map(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
+    let event = crate::support::wait::until("it is recorded", || {
         let page = rig.call("/admin/audit?kind=retention", "", "").json();
         page["events"].as_array()?.first().cloned()
     });
-    let fields = &event.expect("it is recorded")["fields"];
+    let fields = &event["fields"];
     assert_eq!((&fields["what"], &fields["count"]), (&"erasures_done_again".into(), &1.into()));
     rig.stop();
     rig.start().unwrap();

@@ -26,7 +26,7 @@ use marks::{Marks, Place};
 use scene::Scene;
 
 /// How long a server may take to serve, and to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The collector's token: it must go there, and nowhere else.
 pub const COLLECTORS_TOKEN: &str = "Mark-Collectors-Token-90ab";
 

@@ -26,7 +26,7 @@ const PACKAGES: [&str; 1] = ["schemathesis==4.32.5"];
 const EXAMPLES_MAX: &str = "8";
 const SEED: &str = "1";
 /// The longest that one listener's calls may take.
-const TIME_MAX: Duration = Duration::from_secs(240);
+const TIME_MAX: Duration = Duration::from_secs(900);
 /// A client with every role.
 const CLIENT: (&str, &str) = ("everything", "everything-secret-0123456789abcdef");
 /// The product of the document's examples, and one that has a waiting room.

@@ -33,7 +33,8 @@ fn read_and_answer(stream: &mut (impl Read + Write), reply: &str) -> String {
     String::from_utf8_lossy(&request[..length]).into_owned()
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+/// How long a reply that comes may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 const REPLY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx-a: b\r\n\r\nhello";
 
 #[test]
@@ -56,7 +57,7 @@ fn a_target_is_scheme_host_and_port() {
 fn a_request_gets_its_reply() {
     let (target, server) = answer_once(REPLY);
     let host = format!("host: {target}").replace("http://", "");
-    let client = Client::new(target, &[], SECOND).unwrap();
+    let client = Client::new(target, &[], PATIENCE).unwrap();
     let reply = run(client.send(get("/admin/products"))).unwrap();
     assert_eq!((reply.status, reply.body.as_ref()), (StatusCode::OK, &b"hello"[..]));
     assert_eq!(reply.headers["x-a"], "b");
@@ -67,13 +68,16 @@ fn a_request_gets_its_reply() {
 
 #[test]
 fn a_failure_says_whether_the_request_may_have_taken_effect() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Bound and kept, and nobody listens.
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    bound.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = bound.local_addr().unwrap().as_socket().unwrap().port();
     let target = Target { tls: false, host: "127.0.0.1".to_owned(), port };
-    let error = run(Client::new(target, &[], SECOND).unwrap().send(get("/"))).unwrap_err();
+    let error = run(Client::new(target, &[], PATIENCE).unwrap().send(get("/"))).unwrap_err();
     assert!(!error.outcome_unknown() && error.to_string().contains("is the server running"));
 
     let (target, _server) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello");
-    let error = run(Client::new(target, &[], SECOND).unwrap().send(get("/"))).unwrap_err();
+    let error = run(Client::new(target, &[], PATIENCE).unwrap().send(get("/"))).unwrap_err();
     assert!(error.outcome_unknown(), "{error}");
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -113,12 +117,12 @@ fn tls_server(dir: &Path) -> (Target, PathBuf, JoinHandle<()>) {
 fn tls_trusts_the_named_certificate_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (target, file, server) = tls_server(dir.path());
-    let client = Client::new(target, &[&file], SECOND).unwrap();
+    let client = Client::new(target, &[&file], PATIENCE).unwrap();
     assert_eq!(run(client.send(get("/"))).unwrap().body.as_ref(), b"hello");
     server.join().unwrap();
 
     let (target, _file, server) = tls_server(dir.path());
-    let error = run(Client::new(target, &[], SECOND).unwrap().send(get("/"))).unwrap_err();
+    let error = run(Client::new(target, &[], PATIENCE).unwrap().send(get("/"))).unwrap_err();
     assert!(error.to_string().contains("--ca FILE") && !error.outcome_unknown(), "{error}");
     server.join().unwrap();
 }
@@ -130,6 +134,6 @@ fn a_file_without_certificates_is_refused() {
     std::fs::write(&file, "nothing").unwrap();
     let target: Target = "https://localhost:1".parse().unwrap();
     for path in [file.as_path(), Path::new("/nowhere.pem")] {
-        assert!(Client::new(target.clone(), &[path], SECOND).is_err());
+        assert!(Client::new(target.clone(), &[path], PATIENCE).is_err());
     }
 }

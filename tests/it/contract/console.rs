@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::support::wire::Connection;
+use crate::support::wait::until;
+use crate::support::wire::{Connection, Nobody};
 
 impl Gate {
     /// A call from the console's own page.
@@ -99,19 +100,15 @@ fn events_begin_with_the_history_and_go_on_each_second() {
 #[test]
 fn peers_are_asked_whether_they_are_ready() {
     let other = Gate::start("");
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let gone = unused.local_addr().unwrap();
-    drop(unused);
+    let nobody = Nobody::new();
+    let gone = nobody.address;
     let peers = format!("peers = [\"http://{}\", \"http://{gone}\"]", other.server.public);
     let gate = Gate::start(&format!("[admin]\n{peers}\n"));
-    let nodes = (0..50).find_map(|_| {
-        std::thread::sleep(Duration::from_millis(100));
+    let nodes = until("the nodes are shown", || {
         let overview = gate.operator("GET", "/admin/overview", "", None).json();
         let nodes = overview["nodes"].as_array().cloned().unwrap_or_default();
-        (nodes.len() == 3).then_some(nodes)
+        let states: Vec<_> = nodes.iter().filter_map(|node| node["state"].as_str()).collect();
+        (states == ["up", "up", "down"]).then_some(nodes)
     });
-    let nodes = nodes.expect("they are shown");
-    let states: Vec<_> = nodes.iter().map(|node| node["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["up", "up", "down"]);
     assert_eq!(nodes[2]["why"], "cannot be reached");
 }

@@ -1,6 +1,8 @@
 //! What a shopper meets: a session, one's own order, a product, health, CORS.
 
 use super::*;
+use crate::support::wait::until;
+use crate::support::wire::Connection;
 
 fn session(gate: &Gate, user: &str) -> Signer {
     let body = format!(r#"{{"userId":"{user}"}}"#);
@@ -125,30 +127,33 @@ fn only_listed_origins_may_call_from_a_browser() {
     assert_eq!(from("https://evil.example").header("access-control-allow-origin"), None);
 }
 
+/// A connection that the server has taken in.
+fn served(mut connection: Connection) -> Connection {
+    connection.write(&Draft::new("GET", "/livez", "").bytes()).unwrap();
+    assert_eq!(connection.read().unwrap().unwrap().status, 200);
+    connection
+}
+
 #[test]
 fn connections_beyond_the_limit_are_shed_with_503() {
-    use crate::support::wire::Connection;
     let gate = Gate::start("[http]\nconnections_max = 4");
     let open = || Connection::open(gate.server.public, None).expect("a connection");
-    let held: Vec<_> = (0..4).map(|_| open()).collect();
-    std::thread::sleep(std::time::Duration::from_millis(200)); // all four are taken in
+    let held: Vec<_> = (0..4).map(|_| served(open())).collect();
     let shed = open().read().expect("an answer").expect("an answer");
     assert_eq!((shed.status, shed.header("connection")), (503, Some("close")));
     drop(held);
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    assert_eq!(gate.send(&Draft::new("GET", "/livez", "")).status, 200, "room again");
+    until("room again", || {
+        let answer = exchange(gate.server.public, None, &Draft::new("GET", "/livez", "").bytes());
+        answer.ok().flatten().filter(|answer| answer.status == 200)
+    });
 }
 
 #[test]
 fn one_address_holds_no_more_connections_than_it_may() {
-    use crate::support::wire::Connection;
     let gate = Gate::start("[http]\nconnections_per_ip_max = 2");
     let open = |from: [u8; 4]| Connection::open(gate.server.public, Some(from.into())).unwrap();
-    let _held = [open([127, 0, 0, 7]), open([127, 0, 0, 7])];
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let _held = [(); 2].map(|()| served(open([127, 0, 0, 7])));
     let third = open([127, 0, 0, 7]).read().expect("an answer").expect("an answer");
     assert_eq!(third.status, 503);
-    let mut other = open([127, 0, 0, 8]);
-    other.write(&Draft::new("GET", "/livez", "").bytes()).unwrap();
-    assert_eq!(other.read().unwrap().unwrap().status, 200, "another address is not touched");
+    served(open([127, 0, 0, 8])); // another address is not touched
 }

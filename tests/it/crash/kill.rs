@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::books::{self, Books};
 use super::crowd::{self, Client, FEW, MANY, Told};
-use super::{config, number_from_environment, program};
+use super::{Attempt, config, keys, number_from_environment, program};
 use crate::support::server::{self, Server};
 
 const KILLS: u64 = 50;
@@ -66,6 +66,7 @@ fn rules_1_to_5_hold_however_often_the_process_is_killed() {
         }
     }
 
+    sell_out(&server, &mut told);
     for books in &mut books {
         books.check_from_the_start(server.operator, &told);
         books.check_nothing_unasked(&told);
@@ -131,6 +132,21 @@ fn settle_and_repeat(server: &Server, random: &mut StdRng, told: &mut Told) {
         assert_eq!(answer.word(), "ignored", "rule 3: {attempt:?}: {}", answer.text());
         assert_eq!(answer.member("reason"), "same_key", "rule 3: {attempt:?}");
         assert_eq!(client.told.accepted.get(&answer.member("orderId")), Some(&attempt), "rule 3");
+    }
+    *told = client.told;
+}
+
+/// The small product is wanted by as many as it takes, however few the crowd was.
+fn sell_out(server: &Server, told: &mut Told) {
+    let mut client = Client::new(server.public).expect("the server takes connections");
+    client.told = std::mem::take(told);
+    for number in 0..=FEW_UNITS {
+        let attempt = Attempt { product: FEW, user: format!("last-{number}"), key: "k".to_owned() };
+        let id = attempt.order_id(&keys());
+        client.settle(attempt);
+        if client.told.refused.contains(&id) {
+            break;
+        }
     }
     *told = client.told;
 }

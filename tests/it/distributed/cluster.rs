@@ -1,5 +1,6 @@
 //! Two nodes and two workers with a topic, a group and a database of their own.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +10,9 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
+use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 use super::proxy::Proxy;
@@ -201,6 +205,35 @@ impl Cluster {
             marks.expect("Kafka answers").1 as usize
         };
         (0..PARTITIONS).map(end).sum()
+    }
+
+    /// Everything in these topics, up to their ends as they are now.
+    pub fn read_all(&self, topics: &[&str]) -> Vec<OwnedMessage> {
+        let mut config = self.kafka_admin();
+        config.set("group.id", "reader").set("enable.partition.eof", "true");
+        let mut all = Vec::new();
+        for topic in topics {
+            let consumer: BaseConsumer = config.create().expect("a consumer");
+            let mut list = TopicPartitionList::new();
+            for partition in 0..PARTITIONS {
+                let from = Offset::Beginning;
+                list.add_partition_offset(topic, partition, from).expect("an offset");
+            }
+            consumer.assign(&list).expect("Kafka takes it");
+            // A partition that goes on has its end more than once.
+            let mut left: BTreeSet<_> = (0..PARTITIONS).collect();
+            while !left.is_empty() {
+                match consumer.poll(PATIENCE).expect("Kafka answers") {
+                    Ok(message) => all.push(message.detach()),
+                    Err(KafkaError::PartitionEOF(partition)) => {
+                        left.remove(&partition);
+                    }
+                    // The library asks for the coordinator of a group that we never join.
+                    Err(_) => {}
+                }
+            }
+        }
+        all
     }
 
     /// The topic of undecodable records.

@@ -13,8 +13,8 @@ use crate::support::draft::Draft;
 use crate::support::server::Server;
 use crate::support::wire::{Answer, exchange};
 
-/// After this a place that nobody gives back is free (12 s), and some time to notice.
-const PLACE_LIFETIME_MAX: Duration = Duration::from_secs(16);
+/// After this a place that nobody gives back is free (12 s), and some time to notice on a busy machine.
+const PLACE_LIFETIME_MAX: Duration = Duration::from_secs(60);
 /// Longer than a proposal may be under way: 10 s.
 const TOO_LONG: Duration = Duration::from_millis(11_500);
 

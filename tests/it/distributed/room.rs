@@ -259,12 +259,20 @@ fn admissions_of_both_nodes_together_keep_the_rate_and_the_units() {
             last = last.max(total);
         }
         seen.push((begun.elapsed().as_millis(), last));
-        assert!(begun.elapsed() < Duration::from_secs(30), "{seen:?}\n{}", one.log());
+        assert!(begun.elapsed() < Duration::from_secs(120), "{seen:?}\n{}", one.log());
         std::thread::sleep(Duration::from_millis(50));
     }
     let least = Duration::from_millis(u64::from(UNITS / RATE - 1) * 1_000);
     assert!(begun.elapsed() >= least, "{seen:?}");
     // Nobody has bought: no more than there are units.
+    for node in nodes {
+        wait_for("both know of all admissions", || {
+            let room = look(node);
+            let known = ["admitted", "head"].map(|name| room[name].as_u64().unwrap());
+            assert!(known.iter().all(|known| *known <= u64::from(UNITS)), "{room}");
+            known == [u64::from(UNITS); 2]
+        });
+    }
     std::thread::sleep(Duration::from_secs(1));
     for node in nodes {
         let room = look(node);
@@ -275,12 +283,14 @@ fn admissions_of_both_nodes_together_keep_the_rate_and_the_units() {
 #[test]
 fn a_restart_of_all_nodes_and_an_emptied_redis_keep_places_and_spent_tickets() {
     let (cluster, _worker) = cluster();
-    let slow = room("absent_seconds = 6\n").replace("= 20", "= 1");
+    let slow = room("absent_seconds = 30\n").replace("= 20", "= 1");
     let (one, two) = (cluster.node_with("node-1", &slow), cluster.node_with("node-2", &slow));
     let lamp = product("lamp");
-    create(&[&one, &two], lamp, 30);
+    create(&[&one, &two], lamp, 60);
     // One is admitted a second: so many that some still wait in the middle of a slow machine's test.
-    const EARLY: usize = 12;
+    const EARLY: usize = 30;
+    // So many of those are waited for at the end.
+    const BUY: usize = 5;
     let shoppers: Vec<_> = (0..EARLY).map(|n| Shopper::new(&one, &format!("u-{n}"))).collect();
     let tickets: Vec<_> = shoppers.iter().map(|shopper| shopper.ticket(&one, lamp)).collect();
     // One node after the other.
@@ -323,9 +333,12 @@ fn a_restart_of_all_nodes_and_an_emptied_redis_keep_places_and_spent_tickets() {
     let spent = shoppers[first].admission(&two, &tickets[first]);
     assert_eq!(spent.summary(), "409 ticket_spent", "{}", spent.text());
     assert_eq!(get(two.public, &format!("/waiting-room/draw?product={lamp}")).json(), draw);
-    // All are heard of while they wait.
+    // The first of them go on as if nothing had been; the others' places are behind theirs.
+    let place = |n: &usize| state(&one, lamp, &tickets[*n])["place"].as_u64().unwrap();
     let mut left = waiting;
-    wait_for("all who waited have bought", || {
+    left.sort_by_cached_key(place);
+    left.truncate(BUY);
+    wait_for("those who waited have bought", || {
         left.retain(|n| {
             let admission = shoppers[*n].admission([&one, &two][n % 2], &tickets[*n]);
             if admission.status != 200 {

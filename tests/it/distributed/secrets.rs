@@ -4,11 +4,9 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::cluster::{Cluster, PARTITIONS, wait_for};
+use super::cluster::{Cluster, wait_for};
 use super::stack::{succeed, with_database};
 use super::worker::Worker;
 use crate::crash::CLIENT_SECRET;
@@ -38,19 +36,8 @@ fn config(cluster: &Cluster, collector: &Collector) -> String {
 
 /// Everything in these topics: keys, values, headers.
 pub(super) fn records(cluster: &Cluster) -> Vec<u8> {
-    let consumer: BaseConsumer =
-        cluster.kafka_admin().set("group.id", "reader").create().expect("a consumer");
-    let mut all = TopicPartitionList::new();
-    for topic in [cluster.topic.clone(), cluster.dlq()] {
-        for partition in 0..PARTITIONS {
-            let from = Offset::Beginning;
-            all.add_partition_offset(&topic, partition, from).expect("an offset");
-        }
-    }
-    consumer.assign(&all).expect("Kafka takes it");
     let mut bytes = Vec::new();
-    while let Some(message) = consumer.poll(Duration::from_secs(3)) {
-        let message = message.expect("a message");
+    for message in cluster.read_all(&[&cluster.topic, &cluster.dlq()]) {
         bytes.extend_from_slice(message.key().unwrap_or_default());
         bytes.extend_from_slice(message.payload().unwrap_or_default());
         for header in message.headers().expect("headers").iter() {
@@ -158,10 +145,11 @@ fn rule_7_nothing_secret_comes_out_of_nodes_and_workers() {
             marks.check(Place::Command, &arguments.join(" "), said.as_bytes());
         }
     }
+    wait_for("the worker's spans are there", || {
+        collector.spans().iter().any(|(span, _)| span.name == "ledger")
+    });
     std::thread::sleep(Duration::from_secs(2));
     check_collector(&marks, &collector);
-    let spans = collector.spans();
-    assert!(spans.iter().any(|(span, _)| span.name == "ledger"), "the worker's spans are there");
     let said = [node.stop(), worker.logged().into_bytes()];
     for said in &said {
         let text = String::from_utf8_lossy(said);

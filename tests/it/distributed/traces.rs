@@ -1,12 +1,8 @@
 //! One trace from the request on a node, across Kafka, to the worker that writes the order into the ledger.
 
-use std::time::Duration;
+use rdkafka::message::{Headers, Message, OwnedMessage};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
-
-use super::cluster::{Cluster, PARTITIONS, wait_for};
+use super::cluster::{Cluster, wait_for};
 use super::sale::product;
 use crate::crash::books::create;
 use crate::crash::crowd::unix_ms;
@@ -23,20 +19,11 @@ fn order(product: &str, user: &str, more: &[(&str, &str)]) -> Vec<u8> {
 
 /// The headers' names of each record of the order log.
 fn headers_of_records(cluster: &Cluster) -> Vec<Vec<String>> {
-    let consumer: BaseConsumer =
-        cluster.kafka_admin().set("group.id", "reader").create().expect("a consumer");
-    let mut all = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        all.add_partition_offset(&cluster.topic, partition, Offset::Beginning).expect("an offset");
-    }
-    consumer.assign(&all).expect("Kafka takes it");
-    let mut found = Vec::new();
-    while let Some(message) = consumer.poll(Duration::from_secs(3)) {
-        let message = message.expect("a message");
+    let names = |message: &OwnedMessage| {
         let headers = message.headers().expect("headers");
-        found.push(headers.iter().map(|header| header.key.to_owned()).collect());
-    }
-    found
+        headers.iter().map(|header| header.key.to_owned()).collect()
+    };
+    cluster.read_all(&[&cluster.topic]).iter().map(names).collect()
 }
 
 #[test]

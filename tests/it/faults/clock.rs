@@ -38,7 +38,7 @@ fn start(store: &Path, clock: &Clock) -> (Running, Shop) {
 
 /// Orders; while the log catches up with a clock that was just set, 503 is an answer.
 fn accepted(shop: &Shop, user: &str) -> String {
-    const TRIES: usize = 30;
+    const TRIES: usize = 200;
     for _ in 0..TRIES {
         let answer = shop.order(user).unwrap();
         if answer.word() == "success" {

@@ -31,7 +31,7 @@ fn a_full_disk_ends_the_process_and_loses_nothing() {
     let mut accepted = Vec::new();
     let mut unknown = 0;
     for number in 0..20_000 {
-        match shop.order(&format!("u-{number}")) {
+        match shop.order_once(&format!("u-{number}")) {
             Ok(answer) if answer.word() == "success" => accepted.push(answer.member("orderId")),
             Ok(answer) => {
                 assert_eq!(answer.status, 503, "{}", answer.text());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
+use crate::support::wait::{PATIENCE, until};
 
 const LOOKS: [&str; 3] =
     ["/admin/incident/orders", "/admin/incident/offenders", "/admin/incident/analysis"];
@@ -17,16 +18,10 @@ impl Rig {
 
     /// Looks until so many accepted orders have been seen.
     fn seen(&self, product: &str, orders: usize) {
-        let begun = Instant::now();
         let path = format!("/admin/incident/analysis?product={product}");
-        loop {
-            let analysis = self.look(&path).json();
-            if analysis["orders"] == orders {
-                return;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{analysis}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until("the evidence is seen", || {
+            (self.look(&path).json()["orders"] == orders).then_some(())
+        });
     }
 
     /// Accepted orders of so many users with one device.
@@ -164,7 +159,7 @@ fn bots_that_hang_up_before_the_answer_are_found_all_the_same() {
             println!("{sold} sold to bots that hung up, all of them found");
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{sold} sold: {found}");
+        assert!(begun.elapsed() < PATIENCE, "{sold} sold: {found}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

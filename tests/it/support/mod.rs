@@ -7,4 +7,5 @@ pub mod documents;
 pub mod draft;
 pub mod many_nodes;
 pub mod server;
+pub mod wait;
 pub mod wire;

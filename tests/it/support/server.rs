@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use flux_gate::clock::Clock;
 
 /// How long it may take to serve, or to end.
-const START_SECONDS_MAX: u64 = 30;
+const START_SECONDS_MAX: u64 = 120;
 const POLL: Duration = Duration::from_millis(10);
 
 /// The admin's token of every server started here.

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long an answer may take, in milliseconds.
-pub const ANSWER_TIMEOUT_MS: u64 = 20_000;
+pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 /// Largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -51,6 +51,28 @@ impl Answer {
     /// Status and word, for tables.
     pub fn summary(&self) -> String {
         format!("{} {}", self.status, self.word()).trim_end().to_owned()
+    }
+}
+
+/// An address where nobody listens, for as long as this is kept: a port that is given back may be anybody's.
+pub struct Nobody {
+    /// Where.
+    pub address: SocketAddr,
+    _bound: socket2::Socket,
+}
+
+impl Nobody {
+    /// Takes a port.
+    ///
+    /// # Panics
+    /// The system has none.
+    pub fn new() -> Self {
+        let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let bound = bound.expect("a socket");
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        bound.bind(&any.into()).expect("a port");
+        let address = bound.local_addr().expect("its address").as_socket().expect("of IPv4");
+        Self { address, _bound: bound }
     }
 }
 

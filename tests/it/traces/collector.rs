@@ -11,7 +11,7 @@ use prost::Message;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How long spans may take to come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What it does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Collector {
                 if ends.load(Ordering::SeqCst) {
                     return;
                 }
-                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
                 let hear = |call| hears.lock().expect("no panic").calls.push(call);
                 match &tls {
                     None => serve(&mut stream, manner, hear),

@@ -10,6 +10,7 @@ use flux_gate::clock::Clock;
 
 use super::support::draft::{Draft, Signer};
 use super::support::server::ADMIN_TOKEN;
+use super::support::wait::try_settled;
 use super::support::wire::{self, Answer};
 use super::verdict::Got;
 
@@ -316,7 +317,7 @@ impl Target {
     pub fn accepted(&self, product: &str) -> anyhow::Result<(String, Shopper, Draft)> {
         let shopper = self.shopper()?;
         let draft = self.order(product, &shopper);
-        let answer = self.send(&draft)?;
+        let answer = try_settled(|| self.send(&draft))?;
         ensure!(answer.word() == "success", "not accepted: {}", answer.text());
         Ok((answer.member("orderId"), shopper, draft))
     }

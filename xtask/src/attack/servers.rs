@@ -27,6 +27,8 @@ pub const BLOCKED_DEVICE: &str = "blocked-device";
 pub const BLOCKED_USER: &str = "blocked-user";
 /// The longest time for headers, and for a body, of the hasty server, in milliseconds.
 pub const HASTY_TIMEOUT_MS: u64 = 500;
+/// How long a pass of the hasty server is good for, in seconds: longer than it takes to use one.
+pub const HASTY_PASS_SECONDS: u64 = 5;
 /// The most connections of one address of the hasty server.
 pub const HASTY_CONNECTIONS_PER_IP: usize = 8;
 /// The most connections of the hasty server.
@@ -205,7 +207,7 @@ attempts_max = {HASTY_ATTEMPTS}
 connections_max = {HASTY_CONNECTIONS}
 connections_per_ip_max = {HASTY_CONNECTIONS_PER_IP}
 [session]
-pass_lifetime_seconds = 1
+pass_lifetime_seconds = {HASTY_PASS_SECONDS}
 [admin]
 approvals = "units"
 "#

@@ -19,7 +19,9 @@ const STOP_MS_MAX: u64 = 1_000;
 /// How long it is watched whether anything is confirmed.
 const WATCH: Duration = Duration::from_millis(1_200);
 /// How long something may take that must come, in milliseconds.
-const PATIENCE_MS: u64 = 10_000;
+const PATIENCE_MS: u64 = 30_000;
+/// Answers of the farm with which it counts as watched.
+const ANSWERS_MIN: usize = 20;
 /// How long a block or a limit of the drill lasts, in milliseconds.
 const LASTS_MS: u64 = 600_000;
 
@@ -226,11 +228,13 @@ impl Stage<'_> {
         });
         self.post("/admin/limits", &body)?;
         let from_us = self.now_us();
-        std::thread::sleep(WATCH);
-        let (farm, people) = (self.answers(from_us, true), self.answers(from_us, false));
+        let (farm, people) = self.watch(from_us)?;
         let (limited, spared) = (of(&farm, "too_many_requests"), of(&people, "too_many_requests"));
+        // What a second gives, at once and then each second; the clock of the limit has steps.
+        let passes_max = 2 + self.now_us().saturating_sub(from_us) / 1_000_000;
         // The sale is stopped, so that is what the others are told.
-        let held = limited * 10 >= farm.len() * 8 && !farm.is_empty() && spared == 0;
+        let passed = farm.len() - limited;
+        let held = passed as u64 <= passes_max && limited > 0 && spared == 0;
         let held = held && of(&people, "paused") > 0;
         Ok(Seen::of(
             held,
@@ -242,6 +246,16 @@ impl Stage<'_> {
         ))
     }
 
+    /// The answers to the farm and to shoppers from this moment on: for a while, and until both have some.
+    fn watch(&mut self, from_us: u64) -> Result<(Vec<Told>, Vec<Told>), Failure> {
+        std::thread::sleep(WATCH);
+        self.wait_for(PATIENCE_MS, |stage| {
+            let people = stage.answers(from_us, false);
+            Ok(stage.answers(from_us, true).len() >= ANSWERS_MIN && !people.is_empty())
+        })?;
+        Ok((self.answers(from_us, true), self.answers(from_us, false)))
+    }
+
     fn block(&mut self) -> Result<Seen, Failure> {
         let until = self.machine.clock.unix_ms() + LASTS_MS;
         for target in [("address", FARM_NET), ("fingerprint", FARM)] {
@@ -250,8 +264,7 @@ impl Stage<'_> {
             self.post("/admin/blocks", &body)?;
         }
         let from_us = self.now_us();
-        std::thread::sleep(WATCH);
-        let (farm, people) = (self.answers(from_us, true), self.answers(from_us, false));
+        let (farm, people) = self.watch(from_us)?;
         let (blocked, spared) = (of(&farm, "blocked"), of(&people, "blocked"));
         let held = blocked == farm.len() && blocked > 0 && spared == 0;
         Ok(Seen::of(

@@ -106,7 +106,7 @@ fn scored(more: &str) -> Gate {
 
 #[test]
 fn a_solution_that_comes_with_a_form_is_held_against_the_service() {
-    let gate = scored(&service(fake_service(Duration::ZERO), "closed"));
+    let gate = scored(&service(fake_service(Duration::ZERO), "closed", 20_000));
     gate.init("lamp", 5);
     let (browser, token) = admitted_by_form(&gate, &Shopper::new(&gate, "alice"));
     assert_eq!(press(&browser, &token, None).summary(), "403 challenge_required");

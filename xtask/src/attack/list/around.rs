@@ -12,6 +12,7 @@ use super::room::{
 };
 use super::{Attack, Draft, Got, Shopper, Target};
 use crate::attack::client::own_client;
+use crate::attack::servers::HASTY_PASS_SECONDS;
 use crate::attack::support::draft::Signer;
 
 const UNAUTHORIZED: (u16, &str) = (401, "unauthorized");
@@ -98,13 +99,13 @@ pub const ATTACKS: &[Attack] = &[
         Ok(Got::all(all).and(none).and(Got::refused(&own, 200, "success")))
     }),
     Attack::on_ours("a place by a pass whose time is over", "API2", "401 unauthorized", |t| {
-        // Its passes are good for a second.
+        // Its passes are good for some seconds.
         let t = &*t.ours()?.hasty;
         let product = room(t, 5)?;
         let [early, late, kept] = [t.shopper()?, t.shopper()?, t.shopper()?];
         let of_early = ticket(t, &early, &product)?;
         let of_kept = ticket(t, &kept, &product)?;
-        std::thread::sleep(Duration::from_millis(1_100));
+        std::thread::sleep(Duration::from_millis(HASTY_PASS_SECONDS * 1_000 + 100));
         let ask = |more: &str| {
             let body = format!(r#"{{"productId":"{product}"{more}}}"#);
             call(t, &late, "/waiting-room/ticket", &body)

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::exhaustion::comes;
 use super::live::by;
 use super::{Attack, Draft, Got};
 use crate::attack::client::OPERATORS;
@@ -11,7 +12,7 @@ use crate::attack::client::OPERATORS;
 const LOOKS: [&str; 3] =
     ["/admin/incident/orders", "/admin/incident/offenders", "/admin/incident/analysis"];
 /// How long a look may take, whatever is asked for.
-const LOOK_MAX: Duration = Duration::from_secs(10);
+const LOOK_MAX: Duration = Duration::from_secs(60);
 /// Looks at once: more than may be under way.
 const CROWD: usize = 24;
 
@@ -87,7 +88,7 @@ pub const ATTACKS: &[Attack] = &[
             }
         }
         let (order, ..) = t.accepted(&product)?;
-        let seen = wait(|| {
+        let seen = comes(|| {
             let path = format!("/admin/incident/analysis?product={product}");
             Ok(t.admin("GET", &path, "")?.json()["orders"] == 1)
         })?;
@@ -134,7 +135,7 @@ pub const ATTACKS: &[Attack] = &[
         anyhow::ensure!(accepted.status == 200, "no order: {}", accepted.text());
         let (_, viewer) = OPERATORS[0];
         let by_device = format!("/admin/incident/orders?product={product}&fingerprint={device}");
-        let seen = wait(|| Ok(by(t, viewer, "GET", &by_device, "")?.json()["matched"] == 1))?;
+        let seen = comes(|| Ok(by(t, viewer, "GET", &by_device, "")?.json()["matched"] == 1))?;
         let mut all = Vec::new();
         for path in LOOKS.map(|path| format!("{path}?product={product}")).iter().chain([&by_device])
         {
@@ -149,15 +150,3 @@ pub const ATTACKS: &[Attack] = &[
         Ok(Got::all(all).and(Got::of(seen, control)))
     }),
 ];
-
-/// Whether it comes to hold: evidence is written a moment later.
-fn wait(holds: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
-    let begun = Instant::now();
-    while begun.elapsed() < LOOK_MAX {
-        if holds()? {
-            return Ok(true);
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Ok(false)
-}

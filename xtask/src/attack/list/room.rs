@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flux_gate::room::draw::{Draw, Evidence, Fault, verify};
 use flux_gate::room::queue::LAPSE_GRACE_MS;
 
+use super::exhaustion::comes;
 use super::{Attack, Draft, Got, Shopper, Target};
 use crate::attack::servers::{ROOM_ADMISSION_SECONDS, ROOM_VIEWERS_PER_IP};
 use crate::attack::support::draft::Signer;
@@ -92,13 +93,21 @@ pub const ATTACKS: &[Attack] = &[
         let by = admitted(t, &shopper, &old)?;
         std::thread::sleep(Duration::from_millis(ROOM_ADMISSION_SECONDS * 1_000 + 500));
         let order = t.send(&t.order(&product, &by))?;
-        let again = admission(t, &shopper, &old)?;
+        let mut again = admission(t, &shopper, &old)?;
+        comes(|| {
+            again = admission(t, &shopper, &old)?;
+            Ok(again.status == 200 || again.word() == "ticket_spent")
+        })?;
         let both =
             refused(&order, (401, "unauthorized")).and(refused(&again, (409, "ticket_spent")));
         let none = t.must_have_sold(&product, 0)?;
         // When the room has noticed it, there is a new place at the end of the queue, by another ticket.
         std::thread::sleep(Duration::from_millis(LAPSE_GRACE_MS + 500));
-        let new = ticket(t, &shopper, &product)?;
+        let mut new = ticket(t, &shopper, &product)?;
+        comes(|| {
+            new = ticket(t, &shopper, &product)?;
+            Ok(new != old)
+        })?;
         let another = Got::of(new != old, "");
         Ok(both.and(none).and(another).and(honest(t, &product, &shopper, &new)?))
     }),
@@ -123,13 +132,10 @@ pub const ATTACKS: &[Attack] = &[
         ensure!(before.seed.is_none(), "the seed is known before the opening");
         t.admin("POST", &format!("/admin/products/{product}/open"), "{}")?;
         let mut after = draw(t, &product)?;
-        for _ in 0..50 {
-            if after.seed.is_some() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        comes(|| {
             after = draw(t, &product)?;
-        }
+            Ok(after.seed.is_some())
+        })?;
         let evidence = Evidence { before: Some(before), ..Evidence::default() };
         ensure!(verify(&after, &evidence).is_ok(), "an honest draw does not hold");
         let other = hex::encode([7; 32]);
@@ -161,8 +167,12 @@ pub const ATTACKS: &[Attack] = &[
             let most = held.len();
             let grown = t.memory_bytes()?.saturating_sub(before);
             drop(held);
-            std::thread::sleep(Duration::from_secs(3));
-            let (_again, status) = open_stream(t, &product)?;
+            let mut status = 0;
+            comes(|| {
+                let (_again, is) = open_stream(t, &product)?;
+                status = is;
+                Ok(status == 200)
+            })?;
             let bounded = most <= ROOM_VIEWERS_PER_IP && grown < STREAMS_BYTES_MAX;
             let served = bought.word() == "success" && status == 200;
             let grown = grown / 1_048_576;
@@ -219,7 +229,7 @@ pub fn admission(t: &Target, shopper: &Shopper, ticket: &str) -> anyhow::Result<
 
 /// Waits for one's turn.
 pub fn admitted(t: &Target, shopper: &Shopper, ticket: &str) -> anyhow::Result<Shopper> {
-    for _ in 0..100 {
+    for _ in 0..400 {
         let answer = admission(t, shopper, ticket)?;
         if answer.status == 200 {
             let (pass, session_key) = (answer.member("pass"), answer.member("sessionKey"));
@@ -292,7 +302,7 @@ pub fn press(t: &Target, form: &Form, solution: Option<&str>) -> anyhow::Result<
 /// Opens a stream of events and reads the status of its answer.
 fn open_stream(t: &Target, product: &str) -> anyhow::Result<(TcpStream, u16)> {
     let mut stream = TcpStream::connect(t.public)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let target = format!("/waiting-room/events?product={product}");
     stream.write_all(&Draft::new("GET", &target, "").bytes())?;
     let mut head = [0; "HTTP/1.1 200".len()];

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Attack, Draft, Got, Shopper, Target, refused_order};
 use crate::attack::client::own_client;
-use crate::attack::servers::BLOCKED_USER;
+use crate::attack::servers::{BLOCKED_USER, HASTY_PASS_SECONDS};
 use crate::attack::support::draft::Signer;
 
 const UNKNOWN: (u16, &str) = (401, "unauthorized");
@@ -40,8 +40,8 @@ pub const ATTACKS: &[Attack] = &[
         let hasty = &t.ours()?.hasty;
         let product = hasty.sale(5)?;
         let shopper = hasty.shopper()?;
-        // The hasty server's passes are good for one second.
-        std::thread::sleep(Duration::from_millis(1_100));
+        // The hasty server's passes are good for some seconds.
+        std::thread::sleep(Duration::from_millis(HASTY_PASS_SECONDS * 1_000 + 100));
         let answer = hasty.send(&hasty.order(&product, &shopper))?;
         Ok(Got::refused(&answer, 401, "unauthorized").and(hasty.must_have_sold(&product, 0)?))
     }),

@@ -8,6 +8,7 @@ use flux_gate::sale::{BuyerRef, Record};
 use super::{Attack, Got, Target};
 use crate::attack::stores::forged::{Forged, random};
 use crate::attack::stores::scene::{Scene, order};
+use crate::attack::support::wait::try_settled;
 
 pub const ATTACKS: &[Attack] = &[
     Attack::on_stores("order's record again", "API6", "rule 3; nothing more is sold", |t| {
@@ -132,7 +133,7 @@ fn of_kind(scene: &Scene<'_>, kind: &str) -> anyhow::Result<Vec<Forged>> {
 
 /// An honest order, which must be accepted. Returns its id.
 fn buys(node: &Target, product: &str, person: &str) -> anyhow::Result<String> {
-    let answer = order(node, product, person)?;
+    let answer = try_settled(|| order(node, product, person))?;
     ensure!(answer.word() == "success", "not accepted: {}", answer.text());
     Ok(answer.member("orderId"))
 }

@@ -40,13 +40,13 @@ impl IdentityKeys {
 
     /// The id of the order that this attempt is or becomes. The same attempt always has the same id.
     pub fn order_id(&self, product: &ProductId, buyer: &BuyerRef, key: &IdempotencyKey) -> OrderId {
-        let parts = [product.as_str().as_bytes(), buyer.as_bytes(), key.as_str().as_bytes()];
+        let parts = [product.as_bytes(), buyer.as_bytes(), key.as_bytes()];
         OrderId::from_random_bytes(first_16_bytes(&tag(&self.order, "order-id", &parts)))
     }
 
     /// The pseudonym of a user within a shop's name space.
     pub fn buyer(&self, name_space: &str, user: &UserId) -> BuyerRef {
-        let parts = [name_space.as_bytes(), user.as_str().as_bytes()];
+        let parts = [name_space.as_bytes(), user.as_bytes()];
         BuyerRef::from_bytes(first_16_bytes(&tag(&self.buyer, "buyer", &parts)))
     }
 
@@ -86,7 +86,7 @@ impl IdentityKeys {
     /// The seed of a product's draw: the same after any restart, so that what was committed to holds. It is
     /// disclosed once the draw is made; the order key is not to be found from it.
     pub fn draw_seed(&self, product: &ProductId) -> [u8; 32] {
-        let seed = tag(&self.order, "draw-seed", &[product.as_str().as_bytes()]);
+        let seed = tag(&self.order, "draw-seed", &[product.as_bytes()]);
         seed.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     }
 

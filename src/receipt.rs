@@ -62,7 +62,7 @@ impl Claim {
         bytes.extend_from_slice(&offset.to_be_bytes());
         bytes.extend_from_slice(&log_time_ms.to_be_bytes());
         bytes.extend_from_slice(digest);
-        bytes.extend_from_slice(product.as_str().as_bytes());
+        bytes.extend_from_slice(product.as_bytes());
         sha256(&bytes)
     }
 }
@@ -98,7 +98,7 @@ impl std::fmt::Display for Receipt {
 }
 
 fn text(claim: &Claim, key: &KeyId, steps: &[Step], signature: &Signature) -> String {
-    let product = claim.product.as_str().as_bytes();
+    let product = claim.product.as_bytes();
     let mut bytes = Vec::with_capacity(160 + product.len() + 33 * steps.len());
     bytes.push(VERSION);
     bytes.extend_from_slice(key);

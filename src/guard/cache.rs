@@ -97,7 +97,7 @@ pub struct Users {
 impl Users {
     /// The buyer that a client's user is.
     pub fn buyer(&mut self, client: &ApiClient, user: &UserId, keys: &IdentityKeys) -> BuyerRef {
-        let hash = self.hash.tag(DOMAIN_USER, user.as_str().as_bytes());
+        let hash = self.hash.tag(DOMAIN_USER, user.as_bytes());
         let same = |known: &KnownUser| known.client == client.index && known.user == *user;
         let place = self.sets.find(hash, same);
         if let Some(known) = place.and_then(|place| self.sets.at(place)) {

@@ -311,10 +311,8 @@ impl Limits {
         if rates.buyer.is_none() && rates.min_interval_ms == 0 {
             return Ok(None);
         }
-        let now = LastOrder {
-            at_ms: now_us / 1_000,
-            key: self.hash.tag(DOMAIN_KEY, key.as_str().as_bytes()),
-        };
+        let now =
+            LastOrder { at_ms: now_us / 1_000, key: self.hash.tag(DOMAIN_KEY, key.as_bytes()) };
         self.buyers.with(buyer.table_hash(), |slot: Slot<'_>| {
             if let Some(retry_after_ms) = now.too_soon_after(*slot.note, rates.min_interval_ms) {
                 return Err(Over { retry_after_ms, status: None });

@@ -120,7 +120,7 @@ impl BlockKey {
 
     /// The pseudonym of a user id, of whatever shop.
     pub fn user(&self, user: &UserId) -> BlockTarget {
-        BlockTarget::User(self.0.tag(DOMAIN_USER, user.as_str().as_bytes()))
+        BlockTarget::User(self.0.tag(DOMAIN_USER, user.as_bytes()))
     }
 
     fn prefix(&self, domain: u8, bits: u8, masked: u128) -> u64 {
@@ -193,8 +193,7 @@ impl LiveBlocks {
 
     /// Whether the user is blocked.
     pub fn user(&self, key: &BlockKey, user: &UserId) -> bool {
-        !self.users.is_empty()
-            && self.users.contains(&key.0.tag(DOMAIN_USER, user.as_str().as_bytes()))
+        !self.users.is_empty() && self.users.contains(&key.0.tag(DOMAIN_USER, user.as_bytes()))
     }
 }
 

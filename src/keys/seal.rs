@@ -161,7 +161,7 @@ impl Sealer {
         sealed.extend_from_slice(&ephemeral.public);
         sealed.extend_from_slice(&nonce);
         let text_at = sealed.len();
-        sealed.extend_from_slice(user.as_str().as_bytes());
+        sealed.extend_from_slice(user.as_bytes());
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = ephemeral
             .key
@@ -230,7 +230,7 @@ fn derive(
 /// What binds a sealed user id to its order: a product id has no zero byte.
 fn additional(product: &ProductId, order: &OrderId) -> Aad<Vec<u8>> {
     let mut bytes = Vec::with_capacity(NAME_BYTES_MAX + 17);
-    bytes.extend_from_slice(product.as_str().as_bytes());
+    bytes.extend_from_slice(product.as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(order.as_bytes());
     Aad::from(bytes)

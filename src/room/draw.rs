@@ -102,7 +102,7 @@ impl Proof {
 
 /// What fixes the seed: made before anybody enters.
 pub fn commitment(product: &ProductId, seed: &[u8; 32], source: &str) -> Digest {
-    sha256(&message(COMMITMENT_PURPOSE, &[product.as_str().as_bytes(), seed, source.as_bytes()]))
+    sha256(&message(COMMITMENT_PURPOSE, &[product.as_bytes(), seed, source.as_bytes()]))
 }
 
 /// The permutation of a draw.
@@ -114,7 +114,7 @@ pub fn permutation(
     public_value: &str,
 ) -> Permutation {
     let parts: [&[u8]; 5] =
-        [product.as_str().as_bytes(), seed, &entrants.to_be_bytes(), root, public_value.as_bytes()];
+        [product.as_bytes(), seed, &entrants.to_be_bytes(), root, public_value.as_bytes()];
     Permutation::new(sha256(&message(KEY_PURPOSE, &parts)), entrants)
 }
 

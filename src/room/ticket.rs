@@ -59,7 +59,7 @@ impl Ticket {
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.issued_ms.to_be_bytes());
         bytes.extend_from_slice(self.buyer.as_bytes());
-        bytes.extend_from_slice(self.product.as_str().as_bytes());
+        bytes.extend_from_slice(self.product.as_bytes());
         sha256(&bytes)
     }
 
@@ -74,7 +74,7 @@ impl Ticket {
         bytes.extend_from_slice(&self.issued_ms.to_be_bytes());
         bytes.extend_from_slice(self.buyer.as_bytes());
         bytes.extend_from_slice(&self.pass_id);
-        bytes.extend_from_slice(self.product.as_str().as_bytes());
+        bytes.extend_from_slice(self.product.as_bytes());
         bytes
     }
 }

@@ -40,7 +40,7 @@ impl Marks {
     }
 
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; MAC_BYTES] {
-        let mut all = vec![self.product.as_str().as_bytes()];
+        let mut all = vec![self.product.as_bytes()];
         all.extend_from_slice(parts);
         let tag = tag(&self.key, purpose, &all);
         tag.as_ref()[..MAC_BYTES].try_into().expect("HMAC-SHA256 has 32 bytes")

@@ -193,7 +193,7 @@ pub fn author_of(record: &Record) -> Author {
 /// The partition that all records of a product lie in: the first 8 bytes (big endian) of the SHA-256 of its
 /// id, modulo the number of partitions.
 pub fn partition_of(product: &ProductId, partitions: u32) -> i32 {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(product.as_str().as_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = sha256(product.as_bytes());
     (u64::from_be_bytes([a, b, c, d, e, f, g, h]) % u64::from(partitions.max(1))) as i32
 }
 

@@ -247,8 +247,8 @@ pub struct Secrets {
     pub operator_key: Option<SecretString>,
     /// The public half (64 hex digits), on all nodes and workers.
     pub operator_public_key: Option<String>,
-    /// To whom user ids are sealed: `id:` and an X25519 public key (64 hex digits). Without it no user id
-    /// reaches the ledger.
+    /// To whom user ids are sealed: a list of `id[@seconds]:` and an X25519 public key (64 hex digits),
+    /// each from its time on. Without it no user id reaches the ledger.
     pub seal_public_key: Option<String>,
     /// The private halves, `id:hex[,id:hex]`: on the workers alone.
     pub seal_private_keys: Option<SecretString>,
@@ -274,7 +274,7 @@ impl Default for Session {
     }
 }
 
-/// Who is refused at the door. Blocks with expiry come with the operator's tools.
+/// Who is refused at the door. Blocks with an expiry are an operator's, and live in the log.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blocks {

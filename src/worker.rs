@@ -8,7 +8,8 @@
 //! a partition, a batch takes effect only on top of the very record that the ledger ends with, so a worker
 //! that is killed, hangs, or is wrongly thought dead can do no harm.
 //!
-//! The parts: [`apply`] (pure), `consumer`, `follower`, `store`, `dead_letters`, `lag`, `retention`, `status`.
+//! The parts: [`apply`] (pure), `consumer`, `follower`, `store`, `dead_letters`, `lag`, `evidence`,
+//! `retention`, `seal_keys`, `metrics`, `traced`, `status`.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};

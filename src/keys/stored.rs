@@ -1,8 +1,8 @@
 //! Secrets that were made because nobody configured any: one file each in the data directory.
 //!
-//! Invariants: the directory is 0700 and a file 0600, else it is refused; a file appears whole and synced
-//! or not at all, and is never overwritten, since the order key and the buyer key stay for the life of a
-//! sale. A backup of the store without these files is not complete.
+//! Invariants: a directory that others may write to is refused (one that is made is 0700), and so is a file that
+//! is not 0600; a file appears whole and synced or not at all, and is never overwritten, since the order key and
+//! the buyer key stay for the life of a sale. A backup of the store without these files is not complete.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};

@@ -290,7 +290,7 @@ fn no_other_solution_passes() {
         ("nothing", String::new()),
     ];
     for (what, solution) in bad {
-        // Each for a user of its own: failures add up.
+        // All of one user: failures add up, and none of them changes the answer.
         let answer = node.order(&bob, "phone", "k-1", Some(&solution));
         assert_eq!(answer.summary(), "403 challenge_required", "{what}");
         assert!(!answer.text().contains(&solution) || solution.len() < 2, "{what} is not echoed");
